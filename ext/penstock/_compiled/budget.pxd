@@ -1,0 +1,17 @@
+cdef class ReadyBudget:
+    # I1  0 <= left <= size and 0 <= stash <= size
+    # I2  while held (holds > 0 or size == 1), left <= 1 and what remains until the yield is in
+    #     stash; while not held, stash == 0
+    # I3  thread is the one whose event loop this budget serves, 0 once that loop has ended
+    cdef Py_ssize_t _size        # operations between two yields
+    cdef Py_ssize_t _left        # operations that may go ahead without a look
+    cdef Py_ssize_t _stash       # operations that may go ahead after a look
+    cdef Py_ssize_t _bytes_left  # bytes of ready work until the budget is used up
+    cdef Py_ssize_t _holds       # how many have asked for a look at every operation
+    cdef unsigned long _thread
+    cdef object _probe           # None, or called before each operation
+
+    cdef bint take(self) except -1
+    cdef void take_bytes(self, Py_ssize_t nbytes) noexcept
+    cdef bint is_foreign(self) noexcept
+    cdef void start_over(self) noexcept

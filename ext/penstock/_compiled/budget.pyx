@@ -1,0 +1,116 @@
+"""Compiled twin of ``penstock/_pure/budget.py``, which holds the contract."""
+
+cimport cython
+
+cdef extern from "pythread.h":
+    unsigned long PyThread_get_thread_ident() noexcept
+
+cdef enum:
+    BYTES = 262144
+
+
+@cython.final
+cdef class ReadyBudget:
+    def __init__(self, size=64, probe=None):
+        self._thread = PyThread_get_thread_ident()
+        self._probe = probe
+        self._holds = 0
+        self.resize(size)
+
+    @property
+    def size(self):
+        return self._size
+
+    @property
+    def left(self):
+        return self._left
+
+    @property
+    def exhausted(self):
+        return self._left + self._stash <= 0
+
+    @property
+    def retired(self):
+        return self._thread == 0
+
+    @property
+    def foreign(self):
+        return self.is_foreign()
+
+    def resize(self, size):
+        if not isinstance(size, int):
+            raise TypeError(f"the ready budget must be an integer, not {size!r}")
+        if size < 1:
+            raise ValueError(f"the ready budget must be at least 1, not {size}")
+        self._size = size
+        self.start_over()
+
+    def spend(self):
+        return self.take()
+
+    def spend_bytes(self, Py_ssize_t nbytes):
+        self.take_bytes(nbytes)
+
+    def refill(self):
+        self.start_over()
+
+    def turn(self):
+        if self._size > 1:
+            self.start_over()
+
+    def grant(self):
+        if self._left <= 0:
+            self._left = 1
+            if self._stash > 0:
+                self._stash -= 1
+            if self._bytes_left <= 0:
+                self._bytes_left = BYTES
+
+    def hold(self):
+        self._holds += 1
+        if self._holds == 1 and self._size > 1:
+            self._stash = self._left
+            self._left = 0
+
+    def release(self):
+        self._holds -= 1
+        if self._holds == 0 and self._size > 1:
+            self._left = max(self._left, self._stash)
+            self._stash = 0
+
+    def retire(self):
+        self._thread = 0
+        self._left = self._stash = 0
+
+    cdef bint take(self) except -1:
+        if self._left <= 0 or self._thread != PyThread_get_thread_ident():
+            return False
+        if self._probe is not None and self._probe():
+            return False
+        self._left -= 1
+        return True
+
+    cdef void take_bytes(self, Py_ssize_t nbytes) noexcept:
+        self._bytes_left -= nbytes
+        if self._bytes_left <= 0:
+            self._left = self._stash = 0
+
+    cdef bint is_foreign(self) noexcept:
+        return self._thread != PyThread_get_thread_ident()
+
+    cdef void start_over(self) noexcept:
+        self._bytes_left = BYTES
+        if self._holds or self._size == 1:
+            self._left = 0
+            self._stash = self._size
+        else:
+            self._left = self._size
+            self._stash = 0
+
+    def _check(self):
+        assert 0 <= self._left <= self._size, "I1"
+        assert 0 <= self._stash <= self._size, "I1"
+        if self._holds or self._size == 1:
+            assert self._left <= 1, "I2"
+        else:
+            assert self._stash == 0, "I2"

@@ -1,0 +1,138 @@
+"""What an event loop has to offer: the few primitives that everything above is written in.
+
+Lives here: the contract of a backend.  One :class:`Backend` object serves one running event loop
+and ends with it.  May not live here: anything that knows a particular event loop.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from penstock._hotpath import ReadyBudget
+
+if TYPE_CHECKING:
+    from penstock.abc._tasks import CancelScope, TaskGroup
+
+__all__ = ("Backend", "Wait")
+
+T = TypeVar("T")
+
+#: What a task waits on: awaited once, by the task that made it; :meth:`Backend.wake` ends it.
+Wait = Awaitable[None]
+
+
+class Backend(ABC):
+    """The primitives of one running event loop."""
+
+    name: ClassVar[str]
+    cancelled_exception: ClassVar[type[BaseException]]
+
+    #: What the tasks of this loop may do before one of them must yield.
+    budget: ReadyBudget
+
+    def __init__(self) -> None:
+        self._closers: list[Callable[[], None]] = []
+
+    # -- waiting ---------------------------------------------------------------------------
+
+    @abstractmethod
+    def new_wait(self) -> Wait:
+        """Return a fresh wait for the current task.
+
+        If its ``await`` raises, the wait was cancelled, possibly after it had been woken: the
+        task then undoes what it has registered, and passes on what the wake-up had promised.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def wake(wait: Any) -> bool:
+        """Let the task that waits go on.
+
+        Returns:
+            False where the wait was woken or cancelled before: it takes no notice.
+        """
+
+    @abstractmethod
+    async def settle(self) -> None:
+        """Do what stands between a ready operation that was declined and its next try.
+
+        A pending cancellation is raised; where the ready budget is used up, the task yields.
+        Afterwards the next operation goes ahead.
+        """
+
+    @abstractmethod
+    async def checkpoint(self) -> None:
+        """Yield once; a pending cancellation is raised."""
+
+    @abstractmethod
+    async def checkpoint_if_cancelled(self) -> None:
+        """Raise a pending cancellation; yield only in order to do so."""
+
+    @abstractmethod
+    async def cancel_shielded_checkpoint(self) -> None:
+        """Yield once, and leave a pending cancellation for later."""
+
+    @abstractmethod
+    async def sleep(self, delay: float) -> None:
+        """Wait for ``delay`` seconds."""
+
+    @abstractmethod
+    def current_time(self) -> float:
+        """Read the event loop's clock, in seconds."""
+
+    # -- descriptors -----------------------------------------------------------------------
+
+    @abstractmethod
+    def watch(self, fd: int, callback: Callable[[], Any]) -> None:
+        """Call ``callback`` whenever ``fd`` is readable, until the event loop ends."""
+
+    @abstractmethod
+    def watch_once(self, fd: int, writing: bool, callback: Callable[[], Any]) -> Callable[[], None]:
+        """Call ``callback`` when ``fd`` is next readable, or writable.
+
+        Returns:
+            A function that calls it off.
+        """
+
+    # -- tasks -----------------------------------------------------------------------------
+
+    @abstractmethod
+    def is_current(self) -> bool:
+        """Whether this loop is the one that runs the caller."""
+
+    @abstractmethod
+    def create_cancel_scope(self, *, deadline: float, shield: bool) -> CancelScope: ...
+
+    @abstractmethod
+    def create_task_group(self) -> TaskGroup: ...
+
+    @abstractmethod
+    async def run_sync_in_thread(
+        self, func: Callable[..., T], args: tuple[Any, ...], *, abandon_on_cancel: bool
+    ) -> T:
+        """Call ``func(*args)`` in a worker thread and return what it returns."""
+
+    @abstractmethod
+    async def wait_all_tasks_blocked(self) -> None:
+        """Wait until every other task of this loop waits for something."""
+
+    @classmethod
+    @abstractmethod
+    def run(
+        cls, func: Callable[..., Awaitable[T]], args: tuple[Any, ...], options: dict[str, Any]
+    ) -> T:
+        """Run ``func(*args)`` in a new event loop."""
+
+    # -- the end ---------------------------------------------------------------------------
+
+    def on_close(self, closer: Callable[[], None]) -> None:
+        """Call ``closer`` when the event loop ends; the last one registered comes first."""
+        self._closers.append(closer)
+
+    def close(self) -> None:
+        """Note that the event loop has ended; safe to call again."""
+        self.budget.retire()
+        while self._closers:
+            self._closers.pop()()

@@ -1,0 +1,184 @@
+"""The primitives of one asyncio event loop: waiting, waking, yielding, watching descriptors.
+
+Lives here: the object that serves one event loop, and how it is found and ended.  Cancellation
+lives in ``scopes``, task groups in ``groups``, worker threads in ``threads``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import AbstractEventLoop, Future, events
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from types import coroutine
+from typing import Any, TypeVar
+
+from penstock._backends._base import Backend
+from penstock._backends.asyncio.groups import AsyncioTaskGroup
+from penstock._backends.asyncio.scopes import AsyncioCancelScope, TaskStates
+from penstock._backends.asyncio.threads import run_sync_in_thread
+from penstock._hotpath import ReadyBudget
+
+__all__ = ("AsyncioBackend", "current")
+
+T = TypeVar("T")
+
+
+@coroutine
+def _one_turn() -> Generator[None, None, None]:
+    """Give every other ready task a turn: what ``asyncio.sleep(0)`` does, one frame less."""
+    yield
+
+
+class AsyncioBackend(Backend):
+    """The primitives of one asyncio event loop."""
+
+    name = "asyncio"
+    cancelled_exception = asyncio.CancelledError
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        super().__init__()
+        self.loop = loop
+        self.budget = ReadyBudget()
+        self.states = TaskStates(loop, self.budget)
+        self.new_wait: Callable[[], Future[None]] = loop.create_future
+
+    @staticmethod
+    def wake(wait: Future[None]) -> bool:
+        if wait.done():
+            return False
+        wait.set_result(None)
+        return True
+
+    async def settle(self) -> None:
+        self.states.raise_if_cancelled()
+        budget = self.budget
+        if budget.exhausted:
+            budget.refill()  # before the yield: whoever runs meanwhile has a full budget
+            await _one_turn()
+        budget.grant()
+
+    async def checkpoint(self) -> None:
+        self.states.raise_if_cancelled()
+        await _one_turn()
+
+    async def checkpoint_if_cancelled(self) -> None:
+        self.states.raise_if_cancelled()
+
+    async def cancel_shielded_checkpoint(self) -> None:
+        with AsyncioCancelScope(shield=True):
+            await _one_turn()
+
+    async def sleep(self, delay: float) -> None:
+        self.states.raise_if_cancelled()
+        await asyncio.sleep(delay)
+
+    def current_time(self) -> float:
+        return self.loop.time()
+
+    def end_with_loop(self) -> None:
+        """Close this object when its event loop shuts down.
+
+        asyncio offers one hook for that: ``shutdown_asyncgens()``, which ``asyncio.run`` calls,
+        closes every async generator that was started on the loop.  So one is started and kept.
+        """
+
+        async def lifetime() -> AsyncGenerator[None, None]:
+            try:
+                yield
+            finally:
+                _backends.pop(self.loop, None)
+                self.close()
+
+        self._lifetime = lifetime()
+        try:
+            self._lifetime.__anext__().send(None)
+        except StopIteration:
+            pass
+
+    def watch(self, fd: int, callback: Callable[[], Any]) -> None:
+        self.loop.add_reader(fd, callback)
+
+        def unwatch() -> None:
+            if not self.loop.is_closed():
+                self.loop.remove_reader(fd)
+
+        self.on_close(unwatch)
+
+    def watch_once(self, fd: int, writing: bool, callback: Callable[[], Any]) -> Callable[[], None]:
+        loop = self.loop
+        add, remove = (
+            (loop.add_writer, loop.remove_writer) if writing else (loop.add_reader, loop.remove_reader)
+        )
+
+        def call_off() -> None:
+            if not loop.is_closed():
+                remove(fd)
+
+        def fire() -> None:
+            remove(fd)
+            callback()
+
+        add(fd, fire)
+        return call_off
+
+    def is_current(self) -> bool:
+        return events._get_running_loop() is self.loop
+
+    def create_cancel_scope(self, *, deadline: float, shield: bool) -> AsyncioCancelScope:
+        return AsyncioCancelScope(deadline=deadline, shield=shield)
+
+    def create_task_group(self) -> AsyncioTaskGroup:
+        return AsyncioTaskGroup()
+
+    async def run_sync_in_thread(
+        self, func: Callable[..., T], args: tuple[Any, ...], *, abandon_on_cancel: bool
+    ) -> T:
+        return await run_sync_in_thread(func, args, abandon_on_cancel=abandon_on_cancel)
+
+    async def wait_all_tasks_blocked(self) -> None:
+        me = asyncio.current_task()
+        while True:
+            await _one_turn()
+            for task in asyncio.all_tasks(self.loop):
+                # The one place that tells whether a task is parked; uvloop's are these too.
+                waiter = getattr(task, "_fut_waiter", None)
+                if task is not me and (waiter is None or waiter.done()):
+                    break
+            else:
+                return
+
+    @classmethod
+    def run(
+        cls, func: Callable[..., Awaitable[T]], args: tuple[Any, ...], options: dict[str, Any]
+    ) -> T:
+        options = dict(options)
+        debug = options.pop("debug", None)
+        loop_factory = options.pop("loop_factory", None)
+        if options.pop("use_uvloop", False):
+            if loop_factory is not None:
+                raise ValueError("use_uvloop and loop_factory cannot be given together")
+            from uvloop import new_event_loop as loop_factory
+        if options:
+            raise TypeError(f"unknown options of the asyncio backend: {', '.join(sorted(options))}")
+
+        async def main() -> T:
+            return await func(*args)
+
+        with asyncio.Runner(debug=debug, loop_factory=loop_factory) as runner:
+            return runner.run(main())
+
+
+_backends: dict[AbstractEventLoop, AsyncioBackend] = {}
+
+
+def current() -> AsyncioBackend:
+    """Return the backend object of the running asyncio event loop."""
+    loop = asyncio.get_running_loop()
+    backend = _backends.get(loop)
+    if backend is None:
+        for other in list(_backends):  # loops that were closed without shutdown_asyncgens()
+            if other.is_closed():
+                _backends.pop(other).close()
+        backend = _backends[loop] = AsyncioBackend(loop)
+        backend.end_with_loop()
+    return backend

@@ -1,0 +1,89 @@
+"""Every public exception of penstock, with AnyIO's names and texts.
+
+Lives here: exception classes and nothing else.  This module imports nothing, so that kernels,
+backends and facades may all import it.
+
+``Closed...`` means that we closed it, ``Broken...`` that the outside did, ``Busy...`` that two
+tasks used one direction at the same time.
+"""
+
+__all__ = (
+    "BrokenResourceError",
+    "BusyResourceError",
+    "ClosedResourceError",
+    "ConnectionFailed",
+    "DelimiterNotFound",
+    "EndOfStream",
+    "IncompleteRead",
+    "NoEventLoopError",
+    "TypedAttributeLookupError",
+    "WouldBlock",
+)
+
+
+class BrokenResourceError(Exception):
+    """The resource was made unusable from outside, by the peer or by the system.
+
+    Where the system said why, its ``OSError`` is the ``__cause__``.
+    """
+
+
+class BusyResourceError(Exception):
+    """Another task is already using the resource in this direction.
+
+    Args:
+        action: What the other task does, as in ``"reading from"``.
+    """
+
+    def __init__(self, action: str) -> None:
+        super().__init__(f"Another task is already {action} this resource")
+        self.action = action
+
+    def __reduce__(self) -> tuple[type["BusyResourceError"], tuple[str]]:
+        return type(self), (self.action,)
+
+
+class ClosedResourceError(Exception):
+    """The resource was closed on this side, before or during the call."""
+
+
+class ConnectionFailed(OSError):
+    """A connectable could not connect; the ``__cause__`` says why."""
+
+
+class DelimiterNotFound(Exception):
+    """More than ``max_bytes`` bytes came without the delimiter; they stay buffered.
+
+    Args:
+        max_bytes: The limit of the call that failed, in bytes.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"The delimiter was not found among the first {max_bytes} bytes")
+        self.max_bytes = max_bytes
+
+    def __reduce__(self) -> tuple[type["DelimiterNotFound"], tuple[int]]:
+        return type(self), (self.max_bytes,)
+
+
+class EndOfStream(Exception):
+    """The peer has sent everything that it will ever send."""
+
+
+class IncompleteRead(Exception):
+    """The stream ended before the request was complete; the bytes that came stay buffered."""
+
+    def __init__(self) -> None:
+        super().__init__("The stream was closed before the read operation could be completed")
+
+
+class NoEventLoopError(RuntimeError):
+    """The call needs a running event loop and there is none in this thread."""
+
+
+class TypedAttributeLookupError(LookupError):
+    """The object does not have the typed attribute, and no default was given."""
+
+
+class WouldBlock(Exception):
+    """A ``_nowait`` call could not be completed at once."""

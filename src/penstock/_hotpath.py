@@ -1,0 +1,59 @@
+"""The one place that chooses between the compiled and the pure hot path.
+
+``PENSTOCK_HOTPATH`` decides: ``compiled`` requires the extension modules, ``pure`` ignores them,
+unset or ``auto`` takes the extension modules if they were built.  Everybody else imports the
+kernels from here and never from ``_pure`` or ``_compiled``.
+"""
+
+import os
+from typing import TYPE_CHECKING
+
+__all__ = (
+    "IMPLEMENTATION",
+    "NOTHING",
+    "REASON",
+    "ItemQueue",
+    "Poller",
+    "ReadyBudget",
+    "ReceiveBuffer",
+)
+
+_requested = os.environ.get("PENSTOCK_HOTPATH") or "auto"
+if _requested not in ("auto", "compiled", "pure"):
+    raise ImportError(
+        f"PENSTOCK_HOTPATH must be 'auto', 'compiled' or 'pure', not {_requested!r}"
+    )
+
+#: Why this implementation runs, for people: ``python -m penstock info`` prints it.
+REASON = "the extension modules are built"
+
+if TYPE_CHECKING or _requested == "pure":
+    from penstock import _pure as _twin
+
+    REASON = "PENSTOCK_HOTPATH=pure asks for it"
+elif _requested == "compiled":
+    from penstock import _compiled as _twin
+
+    REASON = "PENSTOCK_HOTPATH=compiled asks for it"
+else:
+    try:
+        from penstock import _compiled as _twin
+    except ModuleNotFoundError as exc:
+        # Only "was never built" means fall back.  A module that exists and fails to load
+        # (wrong ABI, undefined symbol) is a broken install: let it show.
+        if not (exc.name or "").startswith("penstock._compiled."):
+            raise
+        from penstock import _pure as _twin
+
+        REASON = (
+            f"the extension module {exc.name} was not built: "
+            "no C compiler at install time, or PENSTOCK_HOTPATH=pure then"
+        )
+
+#: ``"compiled"`` or ``"pure"``.
+IMPLEMENTATION: str = _twin.__name__.removeprefix("penstock._")
+NOTHING = _twin.NOTHING
+ItemQueue = _twin.ItemQueue
+Poller = _twin.Poller
+ReadyBudget = _twin.ReadyBudget
+ReceiveBuffer = _twin.ReceiveBuffer

@@ -1,0 +1,32 @@
+"""The contracts: what a resource, a stream, a socket, a listener and a task group promise."""
+
+from penstock.abc._attributes import TypedAttributeProvider as TypedAttributeProvider
+from penstock.abc._attributes import TypedAttributeSet as TypedAttributeSet
+from penstock.abc._attributes import typed_attribute as typed_attribute
+from penstock.abc._resources import AsyncResource as AsyncResource
+from penstock.abc._sockets import SocketAttribute as SocketAttribute
+from penstock.abc._sockets import SocketListener as SocketListener
+from penstock.abc._sockets import SocketStream as SocketStream
+from penstock.abc._streams import AnyByteReceiveStream as AnyByteReceiveStream
+from penstock.abc._streams import AnyByteSendStream as AnyByteSendStream
+from penstock.abc._streams import AnyByteStream as AnyByteStream
+from penstock.abc._streams import AnyByteStreamConnectable as AnyByteStreamConnectable
+from penstock.abc._streams import AnyUnreliableByteReceiveStream as AnyUnreliableByteReceiveStream
+from penstock.abc._streams import AnyUnreliableByteSendStream as AnyUnreliableByteSendStream
+from penstock.abc._streams import AnyUnreliableByteStream as AnyUnreliableByteStream
+from penstock.abc._streams import ByteReceiveStream as ByteReceiveStream
+from penstock.abc._streams import ByteSendStream as ByteSendStream
+from penstock.abc._streams import ByteStream as ByteStream
+from penstock.abc._streams import ByteStreamConnectable as ByteStreamConnectable
+from penstock.abc._streams import Listener as Listener
+from penstock.abc._streams import ObjectReceiveStream as ObjectReceiveStream
+from penstock.abc._streams import ObjectSendStream as ObjectSendStream
+from penstock.abc._streams import ObjectStream as ObjectStream
+from penstock.abc._streams import ObjectStreamConnectable as ObjectStreamConnectable
+from penstock.abc._streams import UnreliableObjectReceiveStream as UnreliableObjectReceiveStream
+from penstock.abc._streams import UnreliableObjectSendStream as UnreliableObjectSendStream
+from penstock.abc._streams import UnreliableObjectStream as UnreliableObjectStream
+from penstock.abc._tasks import CancelScope as CancelScope
+from penstock.abc._tasks import TaskGroup as TaskGroup
+from penstock.abc._tasks import TaskSpawner as TaskSpawner
+from penstock.abc._tasks import TaskStatus as TaskStatus
