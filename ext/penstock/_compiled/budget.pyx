@@ -66,6 +66,9 @@ cdef class ReadyBudget:
             if self._bytes_left <= 0:
                 self._bytes_left = BYTES
 
+    def revoke(self):
+        self.take_back()
+
     def hold(self):
         self._holds += 1
         if self._holds == 1 and self._size > 1:
@@ -94,6 +97,11 @@ cdef class ReadyBudget:
         self._bytes_left -= nbytes
         if self._bytes_left <= 0:
             self._left = self._stash = 0
+
+    cdef void take_back(self) noexcept:
+        if (self._holds or self._size == 1) and self._left:
+            self._left -= 1
+            self._stash += 1
 
     cdef bint is_foreign(self) noexcept:
         return self._thread != PyThread_get_thread_ident()

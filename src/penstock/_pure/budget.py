@@ -125,6 +125,12 @@ class ReadyBudget:
             if self._bytes_left <= 0:
                 self._bytes_left = BYTES
 
+    def revoke(self) -> None:
+        """Take back what :meth:`grant` gave where it was not used: its task waits instead."""
+        if (self._holds or self._size == 1) and self._left:
+            self._left -= 1
+            self._stash += 1
+
     def hold(self) -> None:
         """Make every operation look before it goes ahead, until as many :meth:`release`."""
         self._holds += 1
