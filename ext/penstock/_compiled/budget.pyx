@@ -55,8 +55,7 @@ cdef class ReadyBudget:
         self.start_over()
 
     def turn(self):
-        if self._size > 1:
-            self.start_over()
+        self.start_turn()
 
     def grant(self):
         if self._left <= 0:
@@ -65,9 +64,6 @@ cdef class ReadyBudget:
                 self._stash -= 1
             if self._bytes_left <= 0:
                 self._bytes_left = BYTES
-
-    def revoke(self):
-        self.take_back()
 
     def hold(self):
         self._holds += 1
@@ -98,11 +94,6 @@ cdef class ReadyBudget:
         if self._bytes_left <= 0:
             self._left = self._stash = 0
 
-    cdef void take_back(self) noexcept:
-        if (self._holds or self._size == 1) and self._left:
-            self._left -= 1
-            self._stash += 1
-
     cdef bint is_foreign(self) noexcept:
         return self._thread != PyThread_get_thread_ident()
 
@@ -114,6 +105,12 @@ cdef class ReadyBudget:
         else:
             self._left = self._size
             self._stash = 0
+
+    cdef void start_turn(self) noexcept:
+        if self._size > 1:
+            self.start_over()
+        else:  # every operation yields by itself
+            self._left = self._stash = 0
 
     def _check(self):
         assert 0 <= self._left <= self._size, "I1"

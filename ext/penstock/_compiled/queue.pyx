@@ -335,12 +335,12 @@ cdef class ItemQueue:
 
     def park_sender(self, item, wait, wake, End end not None):
         if self._budget is not None:
-            self._budget.take_back()
+            self._budget.start_turn()
         return _link(&self._senders, item, wait, wake, end)
 
     def park_receiver(self, wait, wake, End end not None):
         if self._budget is not None:
-            self._budget.take_back()
+            self._budget.start_turn()
         return _link(&self._receivers, None, wait, wake, end)
 
     def collect(self, Waiter waiter not None):

@@ -364,7 +364,7 @@ class ItemQueue:
 
     def _park(self, waiters: OrderedDict[Waiter, None], waiter: Waiter) -> Waiter:
         if self._budget is not None:
-            self._budget.revoke()
+            self._budget.turn()
         waiters[waiter] = None
         waiter._end._waiting += 1
         return waiter

@@ -370,6 +370,8 @@ class Registration:
 
     def clear_writable(self) -> None:
         """Note that sending would block, and ask for the event that says otherwise."""
+        if self._fd < 0:
+            return
         self._writable = False
         if not self._armed and self._poller._epoll is not None:
             self._poller._epoll.modify(self._fd, EVENTS | EPOLLOUT)
@@ -403,7 +405,7 @@ class Registration:
         budget = self._poller._budget
         if self._fd < 0 or budget.left <= 0 or budget.foreign:
             return False
-        budget.revoke()
+        budget.turn()
         return True
 
     def _watch(self, writing: bool) -> None:

@@ -40,7 +40,7 @@ class AsyncioBackend(Backend):
         self.loop = loop
         self.budget = ReadyBudget()
         self.states = TaskStates(loop, self.budget)
-        self.new_wait: Callable[[], Future[None]] = loop.create_future
+        self.new_wait = loop.create_future
 
     @staticmethod
     def wake(wait: Future[None]) -> bool:
