@@ -312,6 +312,8 @@ cdef class Registration:
             memory = <const char*>view.buf
             total = view.len
         try:
+            if not 0 <= offset <= total:
+                raise ValueError(f"offset must be between 0 and {total}, not {offset}")
             if self.writer is not None:
                 return -1
             self.sent = offset

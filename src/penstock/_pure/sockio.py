@@ -51,6 +51,14 @@ def _count(max_bytes: int) -> int:
     return min(max_bytes, LARGEST_CALL)
 
 
+def _contiguous(data: ReadableBuffer) -> memoryview:
+    """Look at bytes-like data, which ``memoryview.cast`` and the system want in one piece."""
+    memory = memoryview(data)
+    if not memory.c_contiguous:
+        raise TypeError(f"expected contiguous bytes-like data, not {data!r}")
+    return memory
+
+
 class Poller:
     """The readiness of every socket of one event loop.
 
@@ -313,8 +321,10 @@ class Registration:
             How many bytes of ``data`` are left to be sent; -1: declined, or there is no room, and
             nothing was sent.
         """
-        with memoryview(data) as memory, memory.cast("B") as octets:
+        with _contiguous(data) as memory, memory.cast("B") as octets:
             total = len(octets)
+            if not 0 <= offset <= total:
+                raise ValueError(f"offset must be between 0 and {total}, not {offset}")
             if self.writer is not None:
                 return -1
             self.sent, self.total = offset, total

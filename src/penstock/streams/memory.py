@@ -243,26 +243,20 @@ class MemoryObjectSendStream(_End, ObjectSendStream[T_contra], Generic[T_contra]
             RuntimeError: The stream belongs to another event loop or thread.
         """
         batch = list(items)
-        done = 0
+        if self._closed:
+            raise ClosedResourceError
+        done = self._queue.put_many(batch, 0)
         try:
-            while True:
-                done += self._put_many(batch, done)
-                if done == len(batch) and done:
-                    break
-                if not batch:
-                    await self._settle()
-                    break
+            while done < len(batch):
                 await self._send_slowly(batch[done])
                 done += 1
-                if done == len(batch):
-                    break
+                done += self._queue.put_many(batch, done)
         except BaseException:
             self._sent(done + (self._partial or 0))
             raise
         self._sent(None)
-
-    def _put_many(self, batch: list[T_contra], start: int) -> int:
-        return 0 if self._closed else self._queue.put_many(batch, start)
+        if not batch:
+            await self._settle()
 
     def clone(self) -> MemoryObjectSendStream[T_contra]:
         """Return another sending end of the same stream, closed on its own.
