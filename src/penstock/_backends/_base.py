@@ -32,18 +32,15 @@ class Backend(ABC):
     #: What the tasks of this loop may do before one of them must yield.
     budget: ReadyBudget
 
+    #: Return a fresh wait for the current task; an attribute, because it is called for each wait.
+    #: If its ``await`` raises, the wait was cancelled, possibly after it had been woken: the task
+    #: then undoes what it has registered, and passes on what the wake-up had promised.
+    new_wait: Callable[[], Wait]
+
     def __init__(self) -> None:
         self._closers: list[Callable[[], None]] = []
 
     # -- waiting ---------------------------------------------------------------------------
-
-    @abstractmethod
-    def new_wait(self) -> Wait:
-        """Return a fresh wait for the current task.
-
-        If its ``await`` raises, the wait was cancelled, possibly after it had been woken: the
-        task then undoes what it has registered, and passes on what the wake-up had promised.
-        """
 
     @staticmethod
     @abstractmethod
