@@ -32,10 +32,10 @@ class Backend(ABC):
     #: What the tasks of this loop may do before one of them must yield.
     budget: ReadyBudget
 
-    #: Makes a fresh wait for the current task.  If its ``await`` raises, the wait was cancelled,
-    #: possibly after it had been woken: the task then undoes what it has registered, and passes
-    #: on what the wake-up had promised.
-    new_wait: Callable[[], Any]
+    #: Return a fresh wait for the current task; an attribute, because it is called for each wait.
+    #: If its ``await`` raises, the wait was cancelled, possibly after it had been woken: the task
+    #: then undoes what it has registered, and passes on what the wake-up had promised.
+    new_wait: Callable[[], Wait]
 
     #: The readiness of this loop's sockets; made by ``_readiness`` when the first one comes.
     poller: Poller | None = None
