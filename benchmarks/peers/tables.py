@@ -9,7 +9,7 @@ from typing import Any
 
 from peers.contenders import CONTENDERS
 from peers.targets import BARE_AWAIT, TARGETS, Target
-from peers.workloads import WORKLOADS, Workload
+from peers.workloads import Workload
 
 __all__ = ("Figures", "result_table", "target_table")
 
@@ -68,7 +68,7 @@ def number(value: float | None) -> str:
     """Write three significant digits, never in scientific notation."""
     if value is None:
         return "-"
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:.0f}" if value >= 99.95 else f"{value:#.3g}"
 
 
 def result_table(workload: Workload, figures: Figures) -> str:
@@ -120,7 +120,7 @@ def target_table(names: Iterable[str], figures: Figures) -> str:
         bound = "at most" if target.ceiling else "at least"
         rows.append(
             (
-                WORKLOADS[target.workload].name,
+                target.workload,
                 f"{CONTENDERS[target.twin].title}, {target.loop}",
                 f"{bound} {target.factor:g}x {CONTENDERS[peer].title if loop else peer}",
                 number(ratio),
