@@ -17,6 +17,7 @@ if MODE not in ("auto", "compiled", "pure"):
     raise SystemExit(f"PENSTOCK_HOTPATH must be 'auto', 'compiled' or 'pure', not {MODE!r}")
 
 MACROS: list[tuple[str, str | None]] = [] if DEBUG else [("CYTHON_WITHOUT_ASSERTIONS", "1")]
+FLAGS = ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O3"]
 DIRECTIVES = {
     "language_level": "3",
     "boundscheck": DEBUG,
@@ -24,6 +25,19 @@ DIRECTIVES = {
     "initializedcheck": DEBUG,
     "nonecheck": DEBUG,
 }
+#: Holds the settings of the last build.  With others, every module has to be built again, which
+#: neither Cython nor setuptools would notice.
+SETTINGS = Path("build/settings.txt")
+
+
+def settings_changed() -> bool:
+    """Note the settings of this build; return whether the last one had others."""
+    settings = repr((MACROS, FLAGS, DIRECTIVES))
+    if SETTINGS.exists() and SETTINGS.read_text() == settings:
+        return False
+    SETTINGS.parent.mkdir(exist_ok=True)
+    SETTINGS.write_text(settings)
+    return True
 
 
 def extensions() -> list[Extension]:
@@ -35,15 +49,14 @@ def extensions() -> list[Extension]:
                 ".".join(source.relative_to("ext").with_suffix("").parts),
                 [str(source)],
                 define_macros=MACROS,
-                extra_compile_args=["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O3"],
+                extra_compile_args=FLAGS,
             )
             for source in sorted(Path("ext").rglob("*.pyx"))
         ],
         include_path=["ext"],
         build_dir="build/cython",
         compiler_directives=DIRECTIVES,
-        # A debug and a release build differ in directives, which Cython's timestamps do not see.
-        force=DEBUG,
+        force=settings_changed(),
     )
     for module in modules:
         module.optional = MODE == "auto"  # must be set here: cythonize() drops it

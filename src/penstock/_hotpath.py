@@ -21,9 +21,7 @@ __all__ = (
 
 _requested = os.environ.get("PENSTOCK_HOTPATH") or "auto"
 if _requested not in ("auto", "compiled", "pure"):
-    raise ImportError(
-        f"PENSTOCK_HOTPATH must be 'auto', 'compiled' or 'pure', not {_requested!r}"
-    )
+    raise ImportError(f"PENSTOCK_HOTPATH must be 'auto', 'compiled' or 'pure', not {_requested!r}")
 
 #: Why this implementation runs, for people: ``python -m penstock info`` prints it.
 REASON = "the extension modules are built"
@@ -32,10 +30,6 @@ if TYPE_CHECKING or _requested == "pure":
     from penstock import _pure as _twin
 
     REASON = "PENSTOCK_HOTPATH=pure asks for it"
-elif _requested == "compiled":
-    from penstock import _compiled as _twin
-
-    REASON = "PENSTOCK_HOTPATH=compiled asks for it"
 else:
     try:
         from penstock import _compiled as _twin
@@ -44,12 +38,25 @@ else:
         # (wrong ABI, undefined symbol) is a broken install: let it show.
         if not (exc.name or "").startswith("penstock._compiled."):
             raise
+        _missing = (
+            f"the extension module {exc.name} was not built: no C compiler or no Python headers "
+            "at install time, or PENSTOCK_HOTPATH=pure then; an install with "
+            "PENSTOCK_HOTPATH=compiled shows the compiler's error"
+        )
+        if _requested == "compiled":
+            raise ImportError(
+                f"PENSTOCK_HOTPATH=compiled asks for the compiled hot path, but {_missing}",
+                name=exc.name,
+            ) from exc
         from penstock import _pure as _twin
 
-        REASON = (
-            f"the extension module {exc.name} was not built: "
-            "no C compiler at install time, or PENSTOCK_HOTPATH=pure then"
+        REASON = _missing
+    except ImportError as exc:
+        exc.add_note(
+            "An extension module of penstock exists but does not load: reinstall penstock, "
+            "or set PENSTOCK_HOTPATH=pure."
         )
+        raise
 
 #: ``"compiled"`` or ``"pure"``.
 IMPLEMENTATION: str = _twin.__name__.removeprefix("penstock._")
