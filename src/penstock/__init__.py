@@ -1,0 +1,43 @@
+"""Streams for high-throughput servers: AnyIO's API, on asyncio, uvloop and Trio, with a fast core.
+
+Public names only.  Byte and object streams with a purpose of their own live in
+:mod:`penstock.streams`, contracts in :mod:`penstock.abc`.
+"""
+
+from penstock._eventloop import current_time as current_time
+from penstock._eventloop import get_all_backends as get_all_backends
+from penstock._eventloop import get_available_backends as get_available_backends
+from penstock._eventloop import get_cancelled_exc_class as get_cancelled_exc_class
+from penstock._eventloop import run as run
+from penstock._eventloop import sleep as sleep
+from penstock._eventloop import sleep_forever as sleep_forever
+from penstock._eventloop import sleep_until as sleep_until
+from penstock._eventloop import wait_all_tasks_blocked as wait_all_tasks_blocked
+from penstock._exceptions import BrokenResourceError as BrokenResourceError
+from penstock._exceptions import BusyResourceError as BusyResourceError
+from penstock._exceptions import ClosedResourceError as ClosedResourceError
+from penstock._exceptions import ConnectionFailed as ConnectionFailed
+from penstock._exceptions import DelimiterNotFound as DelimiterNotFound
+from penstock._exceptions import EndOfStream as EndOfStream
+from penstock._exceptions import IncompleteRead as IncompleteRead
+from penstock._exceptions import NoEventLoopError as NoEventLoopError
+from penstock._exceptions import TypedAttributeLookupError as TypedAttributeLookupError
+from penstock._exceptions import WouldBlock as WouldBlock
+from penstock._hotpath import IMPLEMENTATION as IMPLEMENTATION
+from penstock._sockets.connecting import connect_tcp as connect_tcp
+from penstock._sockets.listening import create_tcp_listener as create_tcp_listener
+from penstock._synchronization import Event as Event
+from penstock._synchronization import EventStatistics as EventStatistics
+from penstock._tasks import TASK_STATUS_IGNORED as TASK_STATUS_IGNORED
+from penstock._tasks import CancelScope as CancelScope
+from penstock._tasks import create_task_group as create_task_group
+from penstock._tasks import fail_after as fail_after
+from penstock._tasks import fail_at as fail_at
+from penstock._tasks import move_on_after as move_on_after
+from penstock._tasks import move_on_at as move_on_at
+from penstock.abc import TypedAttributeProvider as TypedAttributeProvider
+from penstock.abc import TypedAttributeSet as TypedAttributeSet
+from penstock.abc import typed_attribute as typed_attribute
+from penstock.streams.memory import create_memory_object_stream as create_memory_object_stream
+
+__version__ = "0.1.0"

@@ -16,6 +16,7 @@ __all__ = (
     "Poller",
     "ReadyBudget",
     "ReceiveBuffer",
+    "Registration",
 )
 
 _requested = os.environ.get("PENSTOCK_HOTPATH") or "auto"
@@ -64,3 +65,4 @@ ItemQueue = _twin.ItemQueue
 Poller = _twin.Poller
 ReadyBudget = _twin.ReadyBudget
 ReceiveBuffer = _twin.ReceiveBuffer
+Registration = _twin.Registration

@@ -15,3 +15,4 @@ cdef class ReadyBudget:
     cdef void take_bytes(self, Py_ssize_t nbytes) noexcept
     cdef bint is_foreign(self) noexcept
     cdef void start_over(self) noexcept
+    cdef void start_turn(self) noexcept

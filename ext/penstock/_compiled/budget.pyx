@@ -55,8 +55,7 @@ cdef class ReadyBudget:
         self.start_over()
 
     def turn(self):
-        if self._size > 1:
-            self.start_over()
+        self.start_turn()
 
     def grant(self):
         if self._left <= 0:
@@ -106,6 +105,12 @@ cdef class ReadyBudget:
         else:
             self._left = self._size
             self._stash = 0
+
+    cdef void start_turn(self) noexcept:
+        if self._size > 1:
+            self.start_over()
+        else:  # every operation yields by itself
+            self._left = self._stash = 0
 
     def _check(self):
         assert 0 <= self._left <= self._size, "I1"

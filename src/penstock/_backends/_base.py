@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from penstock._hotpath import ReadyBudget
+from penstock._hotpath import Poller, ReadyBudget
 
 if TYPE_CHECKING:
     from penstock.abc._tasks import CancelScope, TaskGroup
@@ -32,18 +32,18 @@ class Backend(ABC):
     #: What the tasks of this loop may do before one of them must yield.
     budget: ReadyBudget
 
+    #: Return a fresh wait for the current task; an attribute, because it is called for each wait.
+    #: If its ``await`` raises, the wait was cancelled, possibly after it had been woken: the task
+    #: then undoes what it has registered, and passes on what the wake-up had promised.
+    new_wait: Callable[[], Wait]
+
+    #: The readiness of this loop's sockets; made by ``_readiness`` when the first one comes.
+    poller: Poller | None = None
+
     def __init__(self) -> None:
         self._closers: list[Callable[[], None]] = []
 
     # -- waiting ---------------------------------------------------------------------------
-
-    @abstractmethod
-    def new_wait(self) -> Wait:
-        """Return a fresh wait for the current task.
-
-        If its ``await`` raises, the wait was cancelled, possibly after it had been woken: the
-        task then undoes what it has registered, and passes on what the wake-up had promised.
-        """
 
     @staticmethod
     @abstractmethod
@@ -136,3 +136,8 @@ class Backend(ABC):
         self.budget.retire()
         while self._closers:
             self._closers.pop()()
+
+    def abandon(self) -> None:
+        """Let go of the event loop in a forked child, where it is the parent's."""
+        self.budget.retire()
+        self._closers.clear()

@@ -5,3 +5,4 @@ from penstock._compiled.buffer import ReceiveBuffer as ReceiveBuffer
 from penstock._compiled.queue import NOTHING as NOTHING
 from penstock._compiled.queue import ItemQueue as ItemQueue
 from penstock._compiled.sockio import Poller as Poller
+from penstock._compiled.sockio import Registration as Registration

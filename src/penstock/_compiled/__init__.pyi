@@ -4,3 +4,4 @@ from penstock._pure import ItemQueue as ItemQueue
 from penstock._pure import Poller as Poller
 from penstock._pure import ReadyBudget as ReadyBudget
 from penstock._pure import ReceiveBuffer as ReceiveBuffer
+from penstock._pure import Registration as Registration

@@ -109,12 +109,15 @@ class ReadyBudget:
             self._left, self._stash = self._size, 0
 
     def turn(self) -> None:
-        """Note that the event loop has turned without anybody having had to yield.
+        """Note that the event loop turns without anybody having had to yield for the budget.
 
-        A budget of 1 is not refilled by it: every operation yields by itself.
+        It does when it looks for events, and when the task that runs starts to wait.  What
+        :meth:`grant` gave and nobody used is taken back.
         """
         if self._size > 1:
             self.refill()
+        else:  # every operation yields by itself
+            self._left = self._stash = 0
 
     def grant(self) -> None:
         """Let the next operation go ahead: its task has looked for a cancellation or yielded."""

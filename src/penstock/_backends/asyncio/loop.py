@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from penstock._backends._base import Backend
 from penstock._backends.asyncio.groups import AsyncioTaskGroup
 from penstock._backends.asyncio.scopes import AsyncioCancelScope, TaskStates
-from penstock._backends.asyncio.threads import run_sync_in_thread
+from penstock._backends.asyncio.threads import WorkerThreads, run_sync_in_thread
 from penstock._hotpath import ReadyBudget
 
 __all__ = ("AsyncioBackend", "current")
@@ -41,6 +41,8 @@ class AsyncioBackend(Backend):
         self.budget = ReadyBudget()
         self.states = TaskStates(loop, self.budget)
         self.new_wait: Callable[[], Future[None]] = loop.create_future
+        self._threads: WorkerThreads | None = None
+        self._onlookers: set[asyncio.Task[Any] | None] = set()  # in wait_all_tasks_blocked()
 
     @staticmethod
     def wake(wait: Future[None]) -> bool:
@@ -55,17 +57,19 @@ class AsyncioBackend(Backend):
         if budget.exhausted:
             budget.refill()  # before the yield: whoever runs meanwhile has a full budget
             await _one_turn()
+            self.states.raise_if_cancelled()
         budget.grant()
 
     async def checkpoint(self) -> None:
         self.states.raise_if_cancelled()
         await _one_turn()
+        self.states.raise_if_cancelled()
 
     async def checkpoint_if_cancelled(self) -> None:
         self.states.raise_if_cancelled()
 
     async def cancel_shielded_checkpoint(self) -> None:
-        with AsyncioCancelScope(shield=True):
+        with AsyncioCancelScope(self.states, shield=True):
             await _one_turn()
 
     async def sleep(self, delay: float) -> None:
@@ -107,7 +111,9 @@ class AsyncioBackend(Backend):
     def watch_once(self, fd: int, writing: bool, callback: Callable[[], Any]) -> Callable[[], None]:
         loop = self.loop
         add, remove = (
-            (loop.add_writer, loop.remove_writer) if writing else (loop.add_reader, loop.remove_reader)
+            (loop.add_writer, loop.remove_writer)
+            if writing
+            else (loop.add_reader, loop.remove_reader)
         )
 
         def call_off() -> None:
@@ -125,27 +131,38 @@ class AsyncioBackend(Backend):
         return events._get_running_loop() is self.loop
 
     def create_cancel_scope(self, *, deadline: float, shield: bool) -> AsyncioCancelScope:
-        return AsyncioCancelScope(deadline=deadline, shield=shield)
+        return AsyncioCancelScope(self.states, deadline=deadline, shield=shield)
 
     def create_task_group(self) -> AsyncioTaskGroup:
-        return AsyncioTaskGroup()
+        return AsyncioTaskGroup(self.states)
 
     async def run_sync_in_thread(
         self, func: Callable[..., T], args: tuple[Any, ...], *, abandon_on_cancel: bool
     ) -> T:
-        return await run_sync_in_thread(func, args, abandon_on_cancel=abandon_on_cancel)
+        return await run_sync_in_thread(self, func, args, abandon_on_cancel=abandon_on_cancel)
+
+    def worker_threads(self) -> WorkerThreads:
+        """Return the worker threads of this loop."""
+        if self._threads is None:
+            self._threads = WorkerThreads(self)
+        return self._threads
 
     async def wait_all_tasks_blocked(self) -> None:
         me = asyncio.current_task()
-        while True:
-            await _one_turn()
-            for task in asyncio.all_tasks(self.loop):
-                # The one place that tells whether a task is parked; uvloop's are these too.
-                waiter = getattr(task, "_fut_waiter", None)
-                if task is not me and (waiter is None or waiter.done()):
-                    break
-            else:
-                return
+        self._onlookers.add(me)
+        quiet = 0
+        try:
+            # Twice in a row: a future's callback may be on its way from one task to the next.
+            while quiet < 2:
+                await self.checkpoint()
+                quiet = 0 if any(map(self._is_busy, asyncio.all_tasks(self.loop))) else quiet + 1
+        finally:
+            self._onlookers.discard(me)
+
+    def _is_busy(self, task: asyncio.Task[Any]) -> bool:
+        # The one place that tells whether a task is parked; uvloop's are these too.
+        waiter = getattr(task, "_fut_waiter", None)
+        return (waiter is None or waiter.done()) and task not in self._onlookers
 
     @classmethod
     def run(

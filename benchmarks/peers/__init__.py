@@ -1,0 +1,1 @@
+"""Libraries compared on the same workloads, each in processes of its own."""

@@ -1,0 +1,70 @@
+"""What a library has to offer in order to take part: the few functions of an adapter.
+
+Every ``*_peer.py`` is one: a module that satisfies :class:`Peer`, as far as its workloads need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol
+
+__all__ = (
+    "DELIMITER",
+    "MAX_BYTES",
+    "Function",
+    "Main",
+    "Peer",
+    "Reader",
+    "Receive",
+    "Send",
+    "in_chunks",
+)
+
+CHUNK = 65_536
+DELIMITER = b"\n"
+MAX_BYTES = 65_536
+
+Main = Callable[[], Coroutine[Any, Any, int]]
+Function = Callable[[], Coroutine[Any, Any, None]]
+Send = Callable[[int], Awaitable[object]]
+Receive = Callable[[], Awaitable[int]]
+
+
+def in_chunks(data: bytes) -> list[bytes]:
+    """Cut ``data`` as a socket might deliver it."""
+    return [data[start : start + CHUNK] for start in range(0, len(data), CHUNK)]
+
+
+class Reader(NamedTuple):
+    """Reading from a buffered byte stream."""
+
+    until: Callable[..., Awaitable[bytes]]
+    exactly: Callable[[int], Awaitable[bytes]]
+    #: Whether ``until`` takes ``max_bytes`` beside the delimiter.
+    bounded: bool
+    #: What ``until`` leaves at the end of a line.
+    ending: bytes
+
+
+class Peer(Protocol):
+    """What an adapter may offer; the table of workloads says who needs what."""
+
+    def run(self, main: Main, loop: str) -> int:
+        """Run ``main`` in a new event loop and return what it returns."""
+
+    def channel(self, size: int) -> AbstractContextManager[tuple[Send, Receive]]:
+        """Open a bounded queue of items, 0 being a rendezvous."""
+
+    async def together(self, *functions: Function) -> None:
+        """Run each function in a task of its own until all have ended."""
+
+    def reader(self, data: bytes, source: str) -> AbstractContextManager[Reader]:
+        """Open a buffered byte stream over data that has all arrived.
+
+        ``source`` is "objects" (a memory object stream of 64 KiB chunks) or "bytes" (a byte
+        stream that hands out as much as it is asked for), where the library makes a difference.
+        """
+
+    async def serve_echo(self, announce: Callable[[int], None]) -> None:
+        """Echo what TCP connections send, for ever; ``announce`` the port."""

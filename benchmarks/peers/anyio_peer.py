@@ -1,0 +1,73 @@
+"""AnyIO, on its asyncio (stock and uvloop) and Trio backends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+
+import anyio
+from anyio.abc import ByteReceiveStream, SocketAttribute, SocketStream
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from peers.adapter import Function, Main, Reader, Receive, Send, in_chunks
+
+
+def run(main: Main, loop: str) -> int:
+    if loop == "trio":
+        return anyio.run(main, backend="trio")
+    return anyio.run(main, backend_options={"use_uvloop": loop == "uvloop"})
+
+
+@contextmanager
+def channel(size: int) -> Iterator[tuple[Send, Receive]]:
+    send, receive = anyio.create_memory_object_stream[int](size)
+    with send, receive:
+        yield send.send, receive.receive
+
+
+async def together(*functions: Function) -> None:
+    async with anyio.create_task_group() as group:
+        for function in functions:
+            group.start_soon(function)
+
+
+class Source(ByteReceiveStream):
+    """A byte stream in memory, where all has arrived."""
+
+    def __init__(self, data: bytes) -> None:
+        self._read = BytesIO(data).read
+
+    async def receive(self, max_bytes: int = 65_536) -> bytes:
+        if chunk := self._read(max_bytes):
+            return chunk
+        raise anyio.EndOfStream
+
+    async def aclose(self) -> None:
+        pass
+
+
+@contextmanager
+def reader(data: bytes, source: str) -> Iterator[Reader]:
+    chunks = in_chunks(data)
+    send, receive = anyio.create_memory_object_stream[bytes](len(chunks))
+    with send, receive:
+        for chunk in chunks:
+            send.send_nowait(chunk)
+        stream = BufferedByteReceiveStream(receive if source == "objects" else Source(data))
+        yield Reader(stream.receive_until, stream.receive_exactly, bounded=True, ending=b"")
+
+
+async def echo(stream: SocketStream) -> None:
+    async with stream:
+        try:
+            while True:
+                await stream.send(await stream.receive())
+        except anyio.EndOfStream:
+            pass
+
+
+async def serve_echo(announce: Callable[[int], None]) -> None:
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+    announce(listener.extra(SocketAttribute.local_port))
+    await listener.serve(echo)

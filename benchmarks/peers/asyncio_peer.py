@@ -1,0 +1,54 @@
+"""asyncio's own queues and streams, on the stock loop and on uvloop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from peers.adapter import MAX_BYTES, Function, Main, Reader, Receive, Send, in_chunks
+
+
+def run(main: Main, loop: str) -> int:
+    factory = None
+    if loop == "uvloop":
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main())
+
+
+@contextmanager
+def channel(size: int) -> Iterator[tuple[Send, Receive]]:
+    # A Queue cannot be a rendezvous: 0 would be without a bound, 1 comes nearest.
+    queue = asyncio.Queue[int](max(size, 1))
+    yield queue.put, queue.get
+
+
+async def together(*functions: Function) -> None:
+    async with asyncio.TaskGroup() as group:
+        for function in functions:
+            group.create_task(function())
+
+
+@contextmanager
+def reader(data: bytes, source: str) -> Iterator[Reader]:
+    stream = asyncio.StreamReader(limit=MAX_BYTES)
+    for chunk in in_chunks(data):
+        stream.feed_data(chunk)
+    stream.feed_eof()
+    yield Reader(stream.readuntil, stream.readexactly, bounded=False, ending=b"\n")
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+async def serve_echo(announce: Callable[[int], None]) -> None:
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    announce(server.sockets[0].getsockname()[1])
+    await server.serve_forever()

@@ -1,0 +1,170 @@
+/* Ping-pong load for an echo server on 127.0.0.1: one request under way per connection.
+ *
+ *     load PORT CONNECTIONS BYTES PID WARMUP SECONDS
+ *
+ * Every request differs (connection and number are written into it) and every byte that comes
+ * back is compared, in the warm-up and in the timed window alike.  PID is the server: its CPU
+ * clock is read at both ends of the window.  Prints {"requests", "seconds", "cpu_ns"}.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MAX_BYTES = 65536, EVENTS = 256, PATIENCE_MS = 5000 };
+
+struct connection {
+    int fd;
+    size_t received;        /* bytes of the reply to the request under way */
+    uint64_t requests;
+    unsigned char *request;
+};
+
+static void die(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("load: ", stderr);
+    vfprintf(stderr, format, arguments);
+    if (errno)
+        fprintf(stderr, ": %s", strerror(errno));
+    fputc('\n', stderr);
+    exit(1);
+}
+
+static int64_t read_clock(clockid_t clock) {
+    struct timespec now;
+    if (clock_gettime(clock, &now) < 0)
+        die("clock_gettime");
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+static void connect_to(struct connection *c, int port, size_t size, unsigned seed) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int on = 1;
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    c->request = malloc(size);
+    if (!c->request)
+        die("malloc");
+    for (size_t i = 0; i < size; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        c->request[i] = seed >> 24;
+    }
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (c->fd < 0)
+        die("socket");
+    if (connect(c->fd, (struct sockaddr *)&address, sizeof address) < 0)
+        die("connect to port %d", port);
+    if (setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
+        die("TCP_NODELAY");
+}
+
+/* The socket blocks, but never for long: the reply to what came before has been read. */
+static void send_request(struct connection *c, size_t size) {
+    c->requests++;
+    memcpy(c->request, &c->requests, sizeof c->requests);
+    c->received = 0;
+    for (size_t sent = 0; sent < size;) {
+        ssize_t n = send(c->fd, c->request + sent, size - sent, MSG_NOSIGNAL);
+        if (n < 0)
+            die("send");
+        sent += n;
+    }
+}
+
+/* Returns whether the reply is complete. */
+static int receive_reply(struct connection *c, size_t size) {
+    static unsigned char buffer[MAX_BYTES + 1];
+    ssize_t n = recv(c->fd, buffer, size - c->received + 1, MSG_DONTWAIT);
+
+    if (n < 0 && errno == EAGAIN) {
+        errno = 0;
+        return 0;
+    }
+    if (n < 0)
+        die("recv");
+    errno = 0;
+    if (n == 0)
+        die("the server closed a connection");
+    if (c->received + n > size)
+        die("the server sent more than it got");
+    if (memcmp(buffer, c->request + c->received, n) != 0)
+        die("request %llu came back changed", (unsigned long long)c->requests);
+    c->received += n;
+    return c->received == size;
+}
+
+int main(int argc, char **argv) {
+    if (argc != 7) {
+        fputs("usage: load PORT CONNECTIONS BYTES PID WARMUP SECONDS\n", stderr);
+        return 2;
+    }
+    int port = atoi(argv[1]), count = atoi(argv[2]), size = atoi(argv[3]);
+    int64_t warmup = atof(argv[5]) * 1e9, length = atof(argv[6]) * 1e9;
+    if (count < 1 || size < (int)sizeof(uint64_t) || size > MAX_BYTES)
+        die("CONNECTIONS must be at least 1, BYTES in 8..%d", MAX_BYTES);
+
+    clockid_t server_cpu;
+    errno = clock_getcpuclockid(atoi(argv[4]), &server_cpu);
+    if (errno)
+        die("CPU clock of process %s", argv[4]);
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    struct connection *connections = calloc(count, sizeof *connections);
+    if (epoll < 0 || !connections)
+        die("starting");
+    for (int i = 0; i < count; i++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
+        connect_to(&connections[i], port, size, i);
+        if (epoll_ctl(epoll, EPOLL_CTL_ADD, connections[i].fd, &event) < 0)
+            die("epoll_ctl");
+    }
+    for (int i = 0; i < count; i++)
+        send_request(&connections[i], size);
+
+    int64_t begin = read_clock(CLOCK_MONOTONIC) + warmup, end = 0, elapsed = 0, cpu = 0;
+    uint64_t requests = 0;
+    int open = count; /* connections with a request under way */
+    while (open > 0) {
+        struct epoll_event events[EVENTS];
+        int ready = epoll_wait(epoll, events, EVENTS, PATIENCE_MS);
+        if (ready < 0)
+            die("epoll_wait");
+        if (ready == 0)
+            die("no reply for %d ms", PATIENCE_MS);
+        for (int i = 0; i < ready; i++) {
+            struct connection *c = &connections[events[i].data.u32];
+            if (!receive_reply(c, size))
+                continue;
+            requests++;
+            if (elapsed)
+                open--; /* the window is over: only the last replies are awaited */
+            else
+                send_request(c, size);
+        }
+        if (elapsed)
+            continue;
+        int64_t now = read_clock(CLOCK_MONOTONIC);
+        if (!end && now >= begin) {
+            begin = now;
+            end = now + length;
+            requests = 0;
+            cpu = read_clock(server_cpu);
+        } else if (end && now >= end) {
+            elapsed = now - begin;
+            cpu = read_clock(server_cpu) - cpu;
+            printf("{\"requests\": %llu, \"seconds\": %.3f, \"cpu_ns\": %lld}\n",
+                   (unsigned long long)requests, elapsed / 1e9, (long long)cpu);
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,214 @@
+"""The workloads, written once: what is done how often, and whether the outcome is right.
+
+The adapters only say how a library spells a channel, a reader or a server, so that every
+contender is driven by the same loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from functools import partial
+from time import process_time_ns
+from typing import Any
+
+from peers.adapter import DELIMITER, MAX_BYTES, Peer
+
+__all__ = ("WORKLOADS", "Workload", "bare_await")
+
+BODY = 100
+READY_ITEMS = 50_000
+
+#: ``body(peer, count, verify)`` does ``count`` units and returns the ns of CPU that they took.
+Body = Callable[[Peer, int, bool], Coroutine[Any, Any, int]]
+
+
+class WrongOutputError(Exception):
+    """A contender did not deliver what was put in; its speed is of no interest."""
+
+
+def check(output: Sequence[Any], expected: Sequence[Any]) -> None:
+    """Compare every item that came out."""
+    if list(output) != list(expected):
+        raise WrongOutputError(f"{len(output)} items came out, not the {len(expected)} put in")
+
+
+async def memory(size: int, peer: Peer, count: int, verify: bool) -> int:
+    """One task sends ``count`` items, another receives them."""
+    output: list[int] = []
+
+    async def produce() -> None:
+        for item in range(count):
+            await send(item)
+
+    async def consume() -> None:
+        if verify:
+            output.extend([await receive() for _ in range(count)])
+        else:
+            for _ in range(count):
+                await receive()
+
+    with peer.channel(size) as (send, receive):
+        start = process_time_ns()
+        await peer.together(produce, consume)
+        elapsed = process_time_ns() - start
+    if verify:
+        check(output, range(count))
+    return elapsed
+
+
+async def memory_ready(peer: Peer, count: int, verify: bool) -> int:
+    """One task fills a buffer and empties it, again and again: nobody ever waits."""
+    fills = max(1, count // (2 * READY_ITEMS))
+    items = count // (2 * fills)
+    with peer.channel(items) as (send, receive):
+        start = process_time_ns()
+        for _ in range(fills):
+            for item in range(items):
+                await send(item)
+            if verify:
+                check([await receive() for _ in range(items)], range(items))
+            else:
+                for _ in range(items):
+                    await receive()
+        return process_time_ns() - start
+
+
+async def lines(peer: Peer, count: int, verify: bool) -> int:
+    """Cut lines of 64 bytes, the delimiter included, out of 64 KiB chunks."""
+    expected = [b"%063d" % number for number in range(count)]
+    data = DELIMITER.join([*expected, b""])
+    with peer.reader(data, "objects") as (until, _, bounded, ending):
+        arguments = (DELIMITER, MAX_BYTES) if bounded else (DELIMITER,)
+        start = process_time_ns()
+        if verify:
+            output = [await until(*arguments) for _ in range(count)]
+            check(output, [line + ending for line in expected])
+        elif bounded:  # spelled out, as a caller would: unpacking costs more than a line may
+            for _ in range(count):
+                await until(DELIMITER, MAX_BYTES)
+        else:
+            for _ in range(count):
+                await until(DELIMITER)
+        return process_time_ns() - start
+
+
+async def records(source: str, peer: Peer, count: int, verify: bool) -> int:
+    """Read a header of 4 bytes, then the body of 100 bytes that it announces."""
+    expected = [b"%0*d" % (BODY, number) for number in range(count)]
+    header = BODY.to_bytes(4, "big")
+    output: list[bytes] = []
+    with peer.reader(b"".join(header + body for body in expected), source) as reader:
+        exactly = reader.exactly
+        start = process_time_ns()
+        if verify:
+            for _ in range(count):
+                output.append(await exactly(int.from_bytes(await exactly(4), "big")))
+            check(output, expected)
+        else:
+            for _ in range(count):
+                await exactly(int.from_bytes(await exactly(4), "big"))
+        return process_time_ns() - start
+
+
+async def bare_await() -> float:
+    """Return the ns that awaiting an empty coroutine costs in this process."""
+
+    async def empty() -> None:
+        pass
+
+    count = 100_000
+    costs = []
+    for _ in range(5):
+        start = process_time_ns()
+        for _ in range(count):
+            await empty()
+        costs.append(process_time_ns() - start)
+    return min(costs) / count
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One row of comparison.
+
+    A ``body`` of None stands for a server that is measured from outside; ``count`` then is the
+    length of the window in ms.
+    """
+
+    name: str
+    title: str
+    unit: str
+    contenders: tuple[str, ...]
+    count: int
+    body: Body | None
+
+    def scaled(self, quick: bool) -> int:
+        """Return how much to do."""
+        return self.count // 8 if quick else self.count
+
+
+PENSTOCK = ("penstock", "penstock-pure")
+CHANNELS = (*PENSTOCK, "anyio", "trio", "asyncio")
+READERS = (*PENSTOCK, "anyio", "asyncio", "bytesio")
+
+WORKLOADS = {
+    workload.name: workload
+    for workload in (
+        Workload(
+            "memory-buffered",
+            "memory stream of 100 items, one producer, one consumer",
+            "item",
+            CHANNELS,
+            80_000,
+            partial(memory, 100),
+        ),
+        Workload(
+            "memory-unbuffered",
+            "memory stream of size 0, one producer, one consumer (asyncio: Queue(1))",
+            "item",
+            CHANNELS,
+            40_000,
+            partial(memory, 0),
+        ),
+        Workload(
+            "memory-ready",
+            f"one task fills a memory stream of {READY_ITEMS:,} items and empties it",
+            "operation",
+            CHANNELS,
+            200_000,
+            memory_ready,
+        ),
+        Workload(
+            "lines",
+            "receive_until, lines of 64 bytes, from chunks of 64 KiB",
+            "line",
+            READERS,
+            100_000,
+            lines,
+        ),
+        Workload(
+            "records",
+            "receive_exactly, header of 4 bytes and body of 100, from a byte stream",
+            "record",
+            READERS,
+            50_000,
+            partial(records, "bytes"),
+        ),
+        Workload(
+            "records-objects",
+            "receive_exactly, header of 4 bytes and body of 100, from chunks of 64 KiB",
+            "record",
+            (*PENSTOCK, "anyio"),
+            50_000,
+            partial(records, "objects"),
+        ),
+        Workload(
+            "tcp-echo",
+            "TCP echo, 1 KiB, 50 connections: CPU of the server",
+            "request",
+            (*PENSTOCK, "anyio", "trio", "asyncio", "protocol", "epoll"),
+            3_000,
+            None,
+        ),
+    )
+}

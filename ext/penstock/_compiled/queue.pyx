@@ -1,0 +1,514 @@
+"""Compiled twin of ``penstock/_pure/queue.py``, which holds the contract.
+
+Items live in a ring of object pointers and waiters in doubly linked lists.  Both are invisible to
+Cython's own garbage collection support, so this module installs its own, at its end.
+"""
+
+cimport cython
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
+
+from penstock._compiled.budget cimport ReadyBudget
+
+import math
+
+cdef extern from "Python.h":
+    ctypedef int (*visitproc)(PyObject*, void*) noexcept
+    ctypedef int (*traverseproc)(PyObject*, visitproc, void*) noexcept
+    ctypedef int (*inquiry)(PyObject*) noexcept
+    ctypedef struct PyTypeObject:
+        traverseproc tp_traverse
+        inquiry tp_clear
+    Py_ssize_t PY_SSIZE_T_MAX
+
+cdef enum:
+    BATCH = 4096
+    SMALLEST_RING = 16
+    KEPT_RING = 1024  # a longer ring is given back when the last item has left it
+
+cdef enum State:
+    WAITING
+    PROMISED
+    TAKEN
+    GONE
+    CLOSED
+
+
+@cython.final
+cdef class _Nothing:
+    def __repr__(self):
+        return "NOTHING"
+
+
+NOTHING = _Nothing()
+cdef object _NOTHING = NOTHING
+
+
+@cython.final
+cdef class End:
+    pass
+
+
+# Without tp_clear: a cleared waiter could no longer be unlinked, and the cycles that go through
+# one are broken by the queue, which lets go of it.
+@cython.final
+@cython.no_gc_clear
+@cython.freelist(64)
+cdef class Waiter:
+    @property
+    def taken(self):
+        return self._state == TAKEN
+
+
+cdef Waiter _link(WaitList* waiters, object item, object wait, object wake, End end):
+    cdef Waiter waiter = Waiter.__new__(Waiter)
+    waiter._item = item
+    waiter._wait = wait
+    waiter._wake = wake
+    waiter._end = end
+    waiter._state = WAITING
+    waiter._before = waiters.last
+    waiter._after = NULL
+    if waiters.last == NULL:
+        waiters.first = <PyObject*>waiter
+    else:
+        (<Waiter>waiters.last)._after = <PyObject*>waiter
+    waiters.last = <PyObject*>waiter
+    waiters.length += 1
+    end._waiting += 1
+    Py_INCREF(waiter)
+    return waiter
+
+
+cdef int _unlink(WaitList* waiters, Waiter waiter) except -1:
+    if waiter._before == NULL:
+        waiters.first = waiter._after
+    else:
+        (<Waiter>waiter._before)._after = waiter._after
+    if waiter._after == NULL:
+        waiters.last = waiter._before
+    else:
+        (<Waiter>waiter._after)._before = waiter._before
+    waiter._before = waiter._after = NULL
+    waiters.length -= 1
+    waiter._end._waiting -= 1
+    Py_DECREF(waiter)  # never the last one: the caller holds another
+    return 0
+
+
+cdef int _check_list(WaitList* waiters, set ends) except -1:
+    cdef PyObject* pointer = waiters.first
+    cdef Waiter waiter
+    while pointer != NULL:
+        waiter = <Waiter>pointer
+        assert waiter._state == WAITING, "I6"
+        ends.add(waiter._end)
+        pointer = waiter._after
+    return 0
+
+
+cdef Waiter _pop(WaitList* waiters):
+    cdef Waiter waiter = <Waiter>waiters.first
+    _unlink(waiters, waiter)
+    return waiter
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class ItemQueue:
+    def __cinit__(self):
+        self._ring = NULL
+        self._mask = -1
+
+    def __init__(self, max_buffer_size=0):
+        self._max_buffer_size = max_buffer_size
+        if max_buffer_size >= PY_SSIZE_T_MAX:
+            self._limit = PY_SSIZE_T_MAX
+        else:
+            self._limit = max_buffer_size
+
+    def __dealloc__(self):
+        _clear(<PyObject*>self)
+        PyMem_Free(self._ring)
+
+    # -- facts -----------------------------------------------------------------------------
+
+    def __len__(self):
+        return self._length - self._reserved
+
+    @property
+    def budget(self):
+        return self._budget
+
+    @property
+    def max_buffer_size(self):
+        return self._max_buffer_size
+
+    @property
+    def peak(self):
+        return self._peak
+
+    @property
+    def open_senders(self):
+        return self._open_senders
+
+    @property
+    def open_receivers(self):
+        return self._open_receivers
+
+    @property
+    def waiting_senders(self):
+        return self._senders.length
+
+    @property
+    def waiting_receivers(self):
+        return self._receivers.length
+
+    @property
+    def starved(self):
+        return self._budget is None or self._budget._left <= 0
+
+    @property
+    def ended(self):
+        return not self._open_senders and not self._length
+
+    # -- binding ---------------------------------------------------------------------------
+
+    def bind(self, ReadyBudget budget):
+        if budget is not self._budget:
+            while self._senders.length:
+                _pop(&self._senders)._state = GONE
+            while self._receivers.length:
+                _pop(&self._receivers)._state = GONE
+        self._budget = budget
+
+    @property
+    def usable(self):
+        return self._is_usable()
+
+    cdef bint _is_usable(self) except -1:
+        if self._budget is None:
+            return True
+        if self._budget._thread == 0:
+            self.bind(None)
+            return True
+        return not self._budget.is_foreign()
+
+    # -- items -----------------------------------------------------------------------------
+
+    def put(self, item):
+        if not self._open_receivers or not self._has_room():
+            return False
+        if self._budget is None or not self._budget.take():
+            return False
+        return self._put(item)
+
+    def put_nowait(self, item):
+        return (
+            self._is_usable() and self._open_receivers > 0 and self._has_room() and self._put(item)
+        )
+
+    def put_many(self, items, Py_ssize_t start):
+        cdef Py_ssize_t done = start
+        cdef Py_ssize_t stop = min(len(items), start + BATCH)
+        if not self._open_receivers or not self._has_room():
+            return 0
+        if self._budget is None or not self._budget.take():
+            return 0
+        while done < stop and self._has_room() and self._put(items[done]):
+            done += 1
+        return done - start
+
+    def get(self):
+        if not self._has_items():
+            return _NOTHING
+        if self._budget is None or not self._budget.take():
+            return _NOTHING
+        return self._get()
+
+    def get_nowait(self):
+        return self._get() if self._is_usable() else _NOTHING
+
+    def get_many(self, Py_ssize_t max_items):
+        cdef list items = []
+        cdef Py_ssize_t left = min(max_items, <Py_ssize_t>BATCH)
+        if not self._has_items():
+            return items
+        if self._budget is None or not self._budget.take():
+            return items
+        while left > 0:
+            item = self._get()
+            if item is _NOTHING:
+                break
+            items.append(item)
+            left -= 1
+        return items
+
+    cdef bint _has_room(self) noexcept:
+        return self._receivers.length > 0 or self._length - self._reserved < self._limit
+
+    cdef bint _has_items(self) noexcept:
+        return self._length > self._reserved or self._senders.length > 0
+
+    cdef int _push(self, object item) except -1:
+        if self._length == self._mask + 1:
+            self._resize(max(<Py_ssize_t>SMALLEST_RING, 2 * self._length))
+        Py_INCREF(item)
+        self._ring[(self._head + self._length) & self._mask] = <PyObject*>item
+        self._length += 1
+        return 0
+
+    cdef object _shift(self):
+        cdef PyObject* pointer = self._ring[self._head]
+        self._head = (self._head + 1) & self._mask
+        self._length -= 1
+        if not self._length and self._mask >= KEPT_RING:
+            self._resize(SMALLEST_RING)
+        item = <object>pointer
+        Py_DECREF(item)  # the ring's reference; item holds another
+        return item
+
+    cdef bint _put(self, object item) except -1:
+        cdef Py_ssize_t used, tail
+        self._push(item)
+        if not self._receivers.length or not self._promise():
+            used = self._length - self._reserved
+            if used > self._limit:
+                # Everybody who seemed to wait had been cancelled.  The tail is another item only
+                # if a destructor has come back in and taken this one.
+                tail = (self._head + self._length - 1) & self._mask
+                if self._length and self._ring[tail] == <PyObject*>item:
+                    self._length -= 1
+                    Py_DECREF(item)
+                    return False
+            elif used > self._peak:
+                self._peak = used
+        return True
+
+    cdef object _get(self):
+        cdef Waiter waiter
+        if self._length > self._reserved:
+            item = self._shift()
+            if self._senders.length:
+                self._refill()
+            return item
+        while self._senders.length:
+            waiter = _pop(&self._senders)
+            item = waiter._item
+            waiter._item = None
+            waiter._state = TAKEN
+            if waiter._wake(waiter._wait):
+                if self._length:  # all of them are promised, but they are older
+                    self._push(item)
+                    item = self._shift()
+                return item
+            waiter._state = GONE
+        return _NOTHING
+
+    cdef bint _promise(self) except -1:
+        cdef Waiter waiter
+        while self._receivers.length:
+            waiter = _pop(&self._receivers)
+            waiter._state = PROMISED
+            self._reserved += 1
+            if waiter._wake(waiter._wait):
+                return True
+            waiter._state = GONE
+            self._reserved -= 1
+        return False
+
+    cdef int _refill(self) except -1:
+        cdef Waiter waiter
+        while self._senders.length and self._length - self._reserved < self._limit:
+            waiter = _pop(&self._senders)
+            item = waiter._item
+            waiter._item = None
+            waiter._state = TAKEN
+            if waiter._wake(waiter._wait):
+                self._push(item)
+            else:
+                waiter._state = GONE
+        return 0
+
+    # -- waiting ---------------------------------------------------------------------------
+
+    def park_sender(self, item, wait, wake, End end not None):
+        if self._budget is not None:
+            self._budget.start_turn()
+        return _link(&self._senders, item, wait, wake, end)
+
+    def park_receiver(self, wait, wake, End end not None):
+        if self._budget is not None:
+            self._budget.start_turn()
+        return _link(&self._receivers, None, wait, wake, end)
+
+    def collect(self, Waiter waiter not None):
+        if waiter._state != PROMISED:
+            return _NOTHING
+        waiter._state = TAKEN
+        self._reserved -= 1
+        item = self._shift()
+        if self._senders.length:
+            self._refill()
+        self._end_receivers()
+        return item
+
+    def cancel_receiver(self, Waiter waiter not None):
+        cdef int state = waiter._state
+        waiter._state = GONE
+        if state == WAITING:
+            _unlink(&self._receivers, waiter)
+        elif state == PROMISED:
+            self._reserved -= 1
+            if not self._promise():
+                if not self._open_receivers:
+                    self._drop_items()
+                self._end_receivers()
+
+    def cancel_sender(self, Waiter waiter not None):
+        if waiter._state == TAKEN:
+            return False
+        if waiter._state == WAITING:
+            _unlink(&self._senders, waiter)
+        waiter._state = GONE
+        waiter._item = None
+        return True
+
+    # -- ends ------------------------------------------------------------------------------
+
+    def open_sender(self):
+        self._open_senders += 1
+        return End()
+
+    def open_receiver(self):
+        self._open_receivers += 1
+        return End()
+
+    def close_sender(self, End end not None):
+        self._open_senders -= 1
+        self._end_waits(&self._senders, end)
+        self._end_receivers()
+
+    def close_receiver(self, End end not None):
+        self._open_receivers -= 1
+        self._end_waits(&self._receivers, end)
+        if not self._open_receivers:
+            self._end_waits(&self._senders, None)
+            self._drop_items()
+
+    cdef int _end_receivers(self) except -1:
+        # A promise that is given back goes to who waits: nobody is sent away before.
+        if not self._open_senders and not self._reserved:
+            self._end_waits(&self._receivers, None)
+        return 0
+
+    cdef int _end_waits(self, WaitList* waiters, End end) except -1:
+        cdef list ended = []
+        cdef Waiter waiter
+        cdef PyObject* pointer
+        if not waiters.length or (end is not None and not end._waiting):
+            return 0
+        pointer = waiters.first
+        while pointer != NULL:
+            waiter = <Waiter>pointer
+            pointer = waiter._after
+            if end is None or waiter._end is end:
+                ended.append(waiter)
+        for waiter in ended:
+            _unlink(waiters, waiter)
+            waiter._state = CLOSED
+            waiter._item = None
+        if self._is_usable():
+            for waiter in ended:
+                waiter._wake(waiter._wait)
+        return 0
+
+    cdef int _drop_items(self) except -1:
+        cdef list dropped = []
+        while self._length > self._reserved:
+            self._length -= 1
+            item = <object>self._ring[(self._head + self._length) & self._mask]
+            dropped.append(item)
+            Py_DECREF(item)
+        return 0  # dropped goes here; destructors may come back in: the queue is whole by now
+
+    cdef int _resize(self, Py_ssize_t capacity) except -1:
+        cdef PyObject** ring = <PyObject**>PyMem_Malloc(capacity * sizeof(PyObject*))
+        cdef Py_ssize_t index
+        if ring == NULL:
+            raise MemoryError
+        for index in range(self._length):
+            ring[index] = self._ring[(self._head + index) & self._mask]
+        PyMem_Free(self._ring)
+        self._ring = ring
+        self._head = 0
+        self._mask = capacity - 1
+        return 0
+
+    def _check(self):
+        cdef Py_ssize_t used = self._length - self._reserved
+        cdef set ends = set()
+        assert 0 <= self._reserved <= self._length, "I1"
+        if self._receivers.length:
+            assert used == 0, "I2"
+            assert not self._senders.length, "I2"
+            assert self._open_senders or self._reserved, "I5"
+        if self._senders.length:
+            assert used >= self._limit, "I3"
+            assert self._open_receivers, "I4"
+        _check_list(&self._senders, ends)
+        _check_list(&self._receivers, ends)
+        used = 0
+        for end in ends:
+            used += (<End>end)._waiting
+        assert used == self._senders.length + self._receivers.length, "I7"
+        assert self._max_buffer_size == math.inf or self._peak <= self._limit
+
+
+# Garbage collection.  The collector must see what the ring and the lists own, and clearing must
+# leave a queue that still works, empty: destructors of items may use it.
+
+cdef int _traverse(PyObject* pointer, visitproc visit, void* arg) noexcept:
+    cdef ItemQueue queue = <ItemQueue>pointer
+    cdef Py_ssize_t index
+    cdef int result = _cython_traverse(pointer, visit, arg)
+    for index in range(queue._length):
+        if result:
+            return result
+        result = visit(queue._ring[(queue._head + index) & queue._mask], arg)
+    if not result:
+        result = _traverse_list(&queue._senders, visit, arg)
+    if not result:
+        result = _traverse_list(&queue._receivers, visit, arg)
+    return result
+
+
+cdef int _traverse_list(WaitList* waiters, visitproc visit, void* arg) noexcept:
+    cdef PyObject* waiter = waiters.first
+    cdef int result = 0
+    while waiter != NULL and not result:
+        result = visit(waiter, arg)
+        waiter = (<Waiter>waiter)._after
+    return result
+
+
+cdef int _clear(PyObject* pointer) noexcept:
+    cdef ItemQueue queue = <ItemQueue>pointer
+    cdef PyObject* item
+    while queue._senders.length:
+        _pop(&queue._senders)._state = GONE
+    while queue._receivers.length:
+        _pop(&queue._receivers)._state = GONE
+    queue._reserved = 0
+    while queue._length:
+        item = queue._ring[queue._head]
+        queue._head = (queue._head + 1) & queue._mask
+        queue._length -= 1
+        Py_DECREF(<object>item)
+    return 0
+
+
+cdef traverseproc _cython_traverse = (<PyTypeObject*>ItemQueue).tp_traverse
+(<PyTypeObject*>ItemQueue).tp_traverse = _traverse
+(<PyTypeObject*>ItemQueue).tp_clear = _clear

@@ -1,0 +1,163 @@
+"""Worker threads on asyncio: blocking functions, called where they block nobody.
+
+Not the loop's default executor: that one has too few threads for functions that wait, and ending
+the loop would wait for functions that were abandoned.
+"""
+
+from __future__ import annotations
+
+from asyncio import CancelledError, Future
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import sniffio
+
+from penstock._backends.asyncio.scopes import AsyncioCancelScope
+
+if TYPE_CHECKING:
+    from penstock._backends.asyncio.loop import AsyncioBackend
+
+__all__ = ("WorkerThreads", "run_sync_in_thread")
+
+T = TypeVar("T")
+
+#: Threads of one event loop that may be at work; further calls wait their turn, as on Trio.
+LIMIT = 40
+
+
+class _Job:
+    """One call of a blocking function."""
+
+    __slots__ = ("args", "context", "error", "finished", "func", "value", "wait")
+
+    def __init__(self, func: Callable[..., Any], args: tuple[Any, ...], context: Context) -> None:
+        self.func = func
+        self.args = args
+        self.context = context
+        self.finished = False
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.wait: Future[None] | None = None  # belongs to the loop's thread, like finished
+
+    def run(self) -> None:
+        try:
+            self.value = self.context.run(self.func, *self.args)
+        except BaseException as exc:
+            self.error = exc
+        del self.func, self.args, self.context
+
+
+class WorkerThreads:
+    """The worker threads of one event loop."""
+
+    # I1  working counts the threads that have a job; idle holds the others
+    # I2  turns is empty unless working == LIMIT
+    def __init__(self, backend: AsyncioBackend) -> None:
+        self._loop = backend.loop
+        self._idle: list[SimpleQueue[_Job | None]] = []
+        self._working = 0
+        self._turns: deque[Future[None]] = deque()
+        self._closed = False
+        backend.on_close(self._close)
+
+    async def acquire(self) -> None:
+        """Wait until a thread may be taken, and take it."""
+        if self._working < LIMIT:
+            self._working += 1
+            return
+        turn = self._loop.create_future()
+        self._turns.append(turn)
+        try:
+            await turn
+        except CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._pass_on()
+            else:
+                self._turns.remove(turn)
+            raise
+
+    def _pass_on(self) -> None:
+        """Give the turn of a finished job to whoever has waited longest."""
+        while self._turns:
+            turn = self._turns.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._working -= 1
+
+    def begin(self, job: _Job) -> None:
+        """Run ``job`` in a thread; one was acquired for it."""
+        if self._idle:
+            jobs = self._idle.pop()
+        else:
+            jobs = SimpleQueue()
+            Thread(target=self._work, args=(jobs,), name="penstock worker", daemon=True).start()
+        jobs.put(job)
+
+    def _work(self, jobs: SimpleQueue[_Job | None]) -> None:
+        while (job := jobs.get()) is not None:
+            job.run()
+            try:
+                self._loop.call_soon_threadsafe(self._finish, job, jobs)
+            except RuntimeError:  # the loop is closed: it has abandoned the job, and this thread
+                return
+            del job
+
+    def _finish(self, job: _Job, jobs: SimpleQueue[_Job | None]) -> None:
+        if self._closed:
+            jobs.put(None)
+        else:
+            self._idle.append(jobs)
+        self._pass_on()
+        job.finished = True
+        if job.wait is not None and not job.wait.done():
+            job.wait.set_result(None)
+
+    def _close(self) -> None:
+        self._closed = True
+        while self._idle:
+            self._idle.pop().put(None)
+
+
+async def run_sync_in_thread(
+    backend: AsyncioBackend,
+    func: Callable[..., T],
+    args: tuple[Any, ...],
+    *,
+    abandon_on_cancel: bool,
+) -> T:
+    """Call ``func(*args)`` in a worker thread of ``backend`` and return what it returns.
+
+    If cancelled before a thread is free, ``func`` is not called.  Afterwards ``func`` is left
+    alone with ``abandon_on_cancel``, and awaited without.
+    """
+    await backend.checkpoint_if_cancelled()
+    threads = backend.worker_threads()
+    await threads.acquire()
+    context = copy_context()
+    context.run(sniffio.current_async_library_cvar.set, None)
+    job = _Job(func, args, context)
+    threads.begin(job)
+    cancellation: CancelledError | None = None
+    try:
+        with AsyncioCancelScope(backend.states, shield=not abandon_on_cancel):
+            while not job.finished:
+                job.wait = backend.loop.create_future()
+                try:
+                    await job.wait
+                except CancelledError as exc:
+                    if abandon_on_cancel:
+                        raise
+                    cancellation = exc  # native: no shield keeps that out
+        if cancellation is not None:
+            raise cancellation
+        if job.error is not None:
+            raise job.error
+        value: T = job.value
+        return value
+    finally:
+        del job, cancellation  # a traceback leads back to this frame

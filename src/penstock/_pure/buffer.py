@@ -1,0 +1,478 @@
+"""The receive buffer: bytes that have been received and not yet handed out.
+
+Lives here: where the bytes are, how a delimiter is found among them, and what it costs.  It is
+synchronous and knows no event loop: where an operation cannot be done at once it declines
+(returns None or -1) and raises nothing; the stream above works out why, waits and raises.
+"""
+
+from __future__ import annotations
+
+from operator import index, is_
+from reprlib import repr as short_repr
+from sys import maxsize
+from typing import TYPE_CHECKING
+
+from penstock._pure.budget import ReadyBudget
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TypeAlias
+
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+    Delimiters: TypeAlias = ReadableBuffer | Sequence[ReadableBuffer]
+
+__all__ = ("ReceiveBuffer",)
+
+#: An empty buffer without room holds no more memory than this, in bytes.
+KEEP = 65_536
+#: Bytes searched for one delimiter as a whole before its last byte alone is looked for.
+NEARBY = 128
+#: Bytes searched for each of several delimiters before looking further.
+WINDOW = 64
+#: False hits of a search after which their density decides how it goes on.
+MISSES = 8
+
+
+def _size_of(value: object, name: str, least: int) -> int:
+    """Return an argument that counts bytes, clipped to what a length can be."""
+    if not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer, not {short_repr(value)}")
+    size = index(value)
+    if size < least:
+        raise ValueError(f"{name} must be at least {least}, not {value!r}")
+    return min(size, maxsize)
+
+
+def _one_delimiter(value: object) -> bytes:
+    if type(value) is not bytes:
+        try:
+            value = bytes(memoryview(value))  # type: ignore[arg-type]  # what the try is for
+        except TypeError:
+            raise TypeError(f"a delimiter must be bytes-like, not {short_repr(value)}") from None
+    if not value:
+        raise ValueError(f"a delimiter must not be empty, not {value!r}")
+    return value
+
+
+def _delimiters_of(value: object) -> tuple[bytes, ...]:
+    if not isinstance(value, (tuple, list)):
+        return (_one_delimiter(value),)
+    if not value:
+        raise ValueError(f"there must be a delimiter, not {value!r}")
+    several = tuple([_one_delimiter(item) for item in value])
+    # The caller's own tuple, if it will do: the next call knows it by its identity.
+    if type(value) is tuple and all(map(is_, several, value)):
+        return value
+    return several
+
+
+class ReceiveBuffer:
+    """Keep bytes in order from when they are received until they are handed out.
+
+    The ready operations (:meth:`peek` and all called ``take``) each take one operation from
+    the budget, and what they hand out counts on it.  They decline where the bytes are not
+    there, while :attr:`claimed` is set, and where there is no budget or it declines; then they
+    have had no effect, and nothing is spent.
+
+    Args:
+        budget: What the ready operations count on; None until :meth:`bind`.
+    """
+
+    # I1  0 <= start <= end <= capacity; an empty buffer begins at 0
+    # I2  no match of the delimiters ends within the first `scanned` unread bytes, and there are
+    #     that many
+    # I3  the room follows the unread bytes and lies within the capacity; while a view of it is
+    #     live, nothing moves
+    # I4  empty and without room, the buffer holds no more than KEEP bytes of memory
+    __slots__ = (
+        "_budget",
+        "_data",
+        "_delimiters",
+        "_room",
+        "_scanned",
+        "_start",
+        "claimed",
+        "work",
+    )
+
+    #: Set by the one task that waits for more bytes: the ready operations of others decline.
+    claimed: bool
+    #: Bytes moved and scanned so far: stays linear in the bytes fed.
+    work: int
+
+    def __init__(self, budget: ReadyBudget | None = None) -> None:
+        self._budget: ReadyBudget | None = None
+        self._data = bytearray()  # unread from _start to its end
+        self._room = bytearray()  # a place of its own: a bytearray with a live view cannot grow
+        self._start = 0
+        self._delimiters: tuple[bytes, ...] = (b"\n",)
+        self._scanned = 0
+        self.claimed = False
+        self.work = 0
+        if budget is not None:
+            self.bind(budget)
+
+    @property
+    def budget(self) -> ReadyBudget | None:
+        """What the ready operations count on."""
+        return self._budget
+
+    def bind(self, budget: ReadyBudget) -> None:
+        """Let the ready operations count on ``budget`` from now on.
+
+        Raises:
+            TypeError: ``budget`` is not a ready budget of this implementation.
+        """
+        if not isinstance(budget, ReadyBudget):
+            raise TypeError(f"expected a ReadyBudget, not {short_repr(budget)}")
+        self._budget = budget
+
+    @property
+    def capacity(self) -> int:
+        """How much memory is held for bytes, in bytes."""
+        return self._data.__alloc__() + len(self._room)
+
+    def __len__(self) -> int:
+        return len(self._data) - self._start
+
+    def __bytes__(self) -> bytes:
+        return bytes(self._data[self._start :])
+
+    # -- putting in ------------------------------------------------------------------------
+
+    def feed(self, data: ReadableBuffer) -> None:
+        """Put bytes at the end.
+
+        Args:
+            data: Contiguous bytes-like object; its bytes count, whatever the format of its items.
+
+        Raises:
+            TypeError: ``data`` is something else.
+            BufferError: A view of the reserved room is live.
+        """
+        try:
+            view = memoryview(data)
+        except (TypeError, BufferError):
+            view = None
+        if view is None or not view.c_contiguous:
+            raise TypeError(f"expected contiguous bytes-like data, not {short_repr(data)}")
+        with view:
+            self._end_reservation()
+            self._append(view)
+
+    def reserve(self, nbytes: int) -> memoryview:
+        """Return writable memory for the next bytes, to be received into and committed.
+
+        The reservation ends with :meth:`commit`, or unused with the next :meth:`feed`,
+        :meth:`reserve` or successful ``take``.
+
+        Args:
+            nbytes: Size of the memory, in bytes; at least 1.
+
+        Raises:
+            TypeError: ``nbytes`` is not an integer.
+            ValueError: ``nbytes`` is below 1.
+            BufferError: A view of an earlier room is live.
+        """
+        nbytes = _size_of(nbytes, "nbytes", 1)
+        self._end_reservation()
+        self._compact()
+        self._room = bytearray(nbytes)
+        return memoryview(self._room)
+
+    def commit(self, nbytes: int) -> None:
+        """Put the first bytes of the reserved room, which have been filled, at the end.
+
+        Args:
+            nbytes: How many; from 0 to what was reserved.
+
+        Raises:
+            TypeError: ``nbytes`` is not an integer.
+            ValueError: ``nbytes`` is out of range.
+            BufferError: The view of the room, or a part of it, was not released.
+        """
+        size = _size_of(nbytes, "nbytes", 0)
+        room = self._room
+        if size > len(room):
+            raise ValueError(f"nbytes must be at most {len(room)}, not {nbytes!r}")
+        self._end_reservation()
+        if size:
+            del room[size:]
+            self._append(room)
+
+    def _append(self, data: memoryview | bytearray) -> None:
+        self._compact()
+        allocated = self._data.__alloc__()
+        self._data += data
+        if self._data.__alloc__() != allocated:
+            self.work += len(self)
+
+    def _compact(self) -> None:
+        if self._start > len(self):  # moves fewer bytes than were handed out since it last did
+            self.work += len(self)
+            del self._data[: self._start]
+            self._start = 0
+
+    def _end_reservation(self) -> None:
+        if self._room:
+            self._refuse_live_view()
+            self._room = bytearray()
+
+    def _refuse_live_view(self) -> None:
+        try:
+            self._room.append(0)  # refused while anything looks at the memory
+        except BufferError:
+            raise BufferError("a view of the reserved room is still in use") from None
+        self._room.pop()
+
+    # -- taking out ------------------------------------------------------------------------
+
+    def take(self, max_bytes: int) -> bytes | None:
+        """Take what is there.
+
+        Args:
+            max_bytes: Longest result, in bytes; at least 1.
+
+        Raises:
+            TypeError: ``max_bytes`` is not an integer.
+            ValueError: ``max_bytes`` is below 1.
+            BufferError: A view of the reserved room is live.
+        """
+        size = _size_of(max_bytes, "max_bytes", 1)
+        if self._declines() or not len(self):
+            return None
+        size = min(size, len(self))
+        return self._hand_out(size, size)
+
+    def take_exactly(self, nbytes: int) -> bytes | None:
+        """Take ``nbytes`` bytes, or decline while fewer are there.
+
+        Args:
+            nbytes: At least 0.
+
+        Raises:
+            TypeError: ``nbytes`` is not an integer.
+            ValueError: ``nbytes`` is negative.
+            BufferError: A view of the reserved room is live.
+        """
+        # Calls are what costs time here: this and take_until do without those they can.
+        if type(nbytes) is not int or nbytes < 0:
+            nbytes = _size_of(nbytes, "nbytes", 0)
+        if self.claimed or self._budget is None or (self._room and self._declines()):
+            return None
+        if nbytes > len(self._data) - self._start:
+            return None
+        return self._hand_out(nbytes, nbytes)
+
+    def take_into(self, buffer: WriteableBuffer) -> int:
+        """Take what is there into memory of the caller.
+
+        Args:
+            buffer: Contiguous writable memory of at least one byte.
+
+        Returns:
+            How many bytes were written at its beginning; -1: declined.
+
+        Raises:
+            TypeError: ``buffer`` is not contiguous writable memory.
+            ValueError: ``buffer`` is empty.
+            BufferError: A view of the reserved room is live.
+        """
+        try:
+            view = memoryview(buffer)
+        except (TypeError, BufferError):
+            view = None
+        if view is None or view.readonly or not view.c_contiguous:
+            raise TypeError(f"expected contiguous writable memory, got {short_repr(buffer)}")
+        with view:
+            size = min(view.nbytes, len(self))
+            if not view.nbytes:
+                raise ValueError(f"cannot receive into an empty buffer: {short_repr(buffer)}")
+            if self._declines() or not size or (data := self._hand_out(size, size)) is None:
+                return -1
+            with view.cast("B") as octets:
+                octets[:size] = data
+            return size
+
+    def take_until(
+        self,
+        delimiters: Delimiters,
+        max_bytes: int,
+        include_delimiter: bool = False,
+    ) -> bytes | None:
+        """Take the bytes before the first delimiter, and the delimiter.
+
+        Among several delimiters the first to be complete wins; of two that end together, the
+        longer.  Declines where the winner begins after ``max_bytes`` bytes.
+
+        Args:
+            delimiters: One, or a tuple or list of at least one; none empty.  The same object as
+                in the last call is known again at once.
+            max_bytes: How many bytes may precede the delimiter; at least 1.
+            include_delimiter: Whether the result ends with the delimiter.
+
+        Raises:
+            TypeError: ``delimiters`` are not bytes-like, or ``max_bytes`` is not an integer.
+            ValueError: A delimiter is empty, there is none, or ``max_bytes`` is below 1.
+            BufferError: A view of the reserved room is live.
+        """
+        if delimiters is self._delimiters:
+            several = self._delimiters
+        elif type(delimiters) is bytes and delimiters:
+            several = (delimiters,)
+        else:
+            several = _delimiters_of(delimiters)
+        if type(max_bytes) is not int or max_bytes < 1:
+            max_bytes = _size_of(max_bytes, "max_bytes", 1)
+        if self.claimed or self._budget is None or (self._room and self._declines()):
+            return None
+        if not self._scanned and len(several) == 1:
+            start, length = self._start, len(several[0])
+            nearby = NEARBY if max_bytes > NEARBY else max_bytes + length
+            begin = self._data.find(several[0], start, start + nearby) - start
+            if begin >= 0:
+                stop = begin + length
+                self.work += stop
+                return self._hand_out(stop if include_delimiter else begin, stop)
+            self.work += min(nearby, len(self))
+        begin, stop = self._find(several, max_bytes)
+        if begin < 0 or begin > max_bytes:
+            return None
+        return self._hand_out(stop if include_delimiter else begin, stop)
+
+    def peek(self, nbytes: int) -> bytes | None:
+        """Return the next bytes, and leave them where they are.
+
+        Args:
+            nbytes: Longest result, in bytes; at least 1.
+
+        Raises:
+            TypeError: ``nbytes`` is not an integer.
+            ValueError: ``nbytes`` is below 1.
+            BufferError: A view of the reserved room is live.
+        """
+        size = _size_of(nbytes, "nbytes", 1)
+        if self._declines() or not len(self):
+            return None
+        return self._hand_out(min(size, len(self)), 0)
+
+    def limit_exceeded(self, delimiters: Delimiters, max_bytes: int) -> bool:
+        """Return whether :meth:`take_until` will find nothing, whatever bytes are still to come.
+
+        True where the winning delimiter begins after ``max_bytes`` bytes, or where none has begun
+        up to there.  The answer depends on the bytes alone, not on how they were cut.
+
+        Args and errors are those of :meth:`take_until`.
+        """
+        several = _delimiters_of(delimiters)
+        limit = _size_of(max_bytes, "max_bytes", 1)
+        begin, _ = self._find(several, limit)
+        if begin >= 0:
+            return begin > limit
+        size = len(self)
+        if size <= limit:
+            return False
+        for begin in range(max(0, size - max(map(len, several)) + 1), limit + 1):
+            rest = self._data[self._start + begin :]
+            if any(len(it) > len(rest) and it.startswith(rest) for it in several):
+                return False
+        return True
+
+    def _declines(self) -> bool:
+        """Return whether nothing may be taken now; raise while a view forbids to move."""
+        if self.claimed or self._budget is None:
+            return True
+        if self._room:
+            self._refuse_live_view()
+        return False
+
+    def _hand_out(self, nbytes: int, consumed: int) -> bytes | None:
+        """Spend one operation on the first ``nbytes`` bytes, and forget ``consumed`` of them."""
+        budget = self._budget
+        if budget is None or not budget.spend():
+            return None
+        start = self._start
+        if consumed > len(self._data) - start:  # a probe of the budget took them
+            return None
+        data = bytes(self._data[start : start + nbytes])
+        budget.spend_bytes(nbytes)
+        if consumed:
+            self._start = start = start + consumed
+            if self._scanned:
+                self._scanned = max(self._scanned - consumed, 0)
+            if start == len(self._data):
+                self._data.clear()
+                self._start = 0
+            if self._room:
+                self._room = bytearray()
+        return data
+
+    # -- searching: positions count from the first unread byte -----------------------------
+
+    def _find(self, delimiters: tuple[bytes, ...], max_bytes: int) -> tuple[int, int]:
+        """Return where the winning match begins and ends, or (-1, -1)."""
+        if delimiters != self._delimiters:
+            self._delimiters = delimiters
+            self._scanned = 0
+        # Beyond this size, nothing begins early enough.
+        size = min(len(self), max_bytes + max(map(len, delimiters)))
+        low = self._scanned
+        # Windows, so that a far delimiter is not looked for again after each match of a near one.
+        window = WINDOW if len(delimiters) > 1 else size
+        while low < size:
+            high = min(size, low + window)
+            winner = 0
+            for delimiter in delimiters:
+                last = self._search(delimiter, low, high)
+                if last >= 0:
+                    if last + 1 < high or len(delimiter) > winner:
+                        winner = len(delimiter)
+                    high = last + 1
+            if winner:
+                self._scanned = high - 1
+                return high - winner, high
+            low = high
+            window *= 2
+        self._scanned = max(self._scanned, size)
+        return -1, -1
+
+    def _search(self, delimiter: bytes, low: int, high: int) -> int:
+        """Return where the first match ends whose last byte is in [low, high), or -1."""
+        data, start, before = self._data, self._start, len(delimiter) - 1
+        at = first = max(low, before) + start
+        high += start
+        last_byte = delimiter[-1]
+        misses = 0
+        while at < high:
+            # find() of one byte is a memchr, 0.9 us for 64 KiB; of two bytes it takes 57.
+            at = data.find(last_byte, at, high)
+            if at < 0:
+                break
+            if not before or data.startswith(delimiter, at - before):
+                self.work += at + 1 - first
+                return at - start
+            at += 1
+            misses += 1
+            if misses >= MISSES and misses * 16 > at - first:
+                self.work += at - first + before
+                first = at
+                at = data.find(delimiter, at - before, high)
+                if at < 0:
+                    break
+                at += before
+                self.work += at + 1 - first
+                return at - start
+        self.work += max(high - first, 0)
+        return -1
+
+    def _check(self) -> None:
+        """Assert the invariants."""
+        assert 0 <= self._start <= len(self._data) <= self.capacity, "I1"
+        assert self._start < len(self._data) or self._start == 0, "I1"
+        assert 0 <= self._scanned <= len(self), "I2"
+        scanned = bytes(self)[: self._scanned]
+        for delimiter in self._delimiters:
+            assert delimiter not in scanned, "I2"
+        assert len(self._room) <= self.capacity, "I3"
+        assert len(self) or self._room or self.capacity <= KEEP, "I4"

@@ -1,0 +1,74 @@
+"""From host names to socket addresses."""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, TypeAlias
+
+import idna
+
+from penstock._backends import Backend
+
+__all__ = ("AddressInfo", "Host", "resolve", "show_address")
+
+#: family, type, protocol, canonical name, address: as ``socket.getaddrinfo`` returns it.
+AddressInfo: TypeAlias = tuple[int, int, int, str, Any]
+Host: TypeAlias = str | IPv4Address | IPv6Address
+
+
+def show_address(host: object, port: object) -> str:
+    """Return an address as people write it."""
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+
+def check_port(name: str, port: object) -> None:
+    """Check a port number.
+
+    Raises:
+        TypeError: It is not an integer.
+        ValueError: It is not between 0 and 65535.
+    """
+    if not isinstance(port, int):
+        raise TypeError(f"{name} must be an integer, not {port!r}")
+    if not 0 <= port <= 65535:
+        raise ValueError(f"{name} must be between 0 and 65535, not {port}")
+
+
+async def resolve(
+    backend: Backend, host: Host | None, port: int, *, family: int = 0, flags: int = 0
+) -> list[AddressInfo]:
+    """Look up the TCP addresses of a host, in the order in which the system prefers them.
+
+    Numeric addresses are not looked up; names are, in a worker thread that is abandoned on
+    cancellation.
+
+    Raises:
+        socket.gaierror: There is no such host; its name is in the message.
+        TypeError: ``host`` is neither a name nor an address.
+    """
+    name: str | bytes | None
+    if host is None or isinstance(host, IPv4Address | IPv6Address):
+        name = None if host is None else str(host)
+    elif not isinstance(host, str):
+        raise TypeError(f"host must be a string or an IP address, not {host!r}")
+    else:
+        name = host if host.isascii() else idna.encode(host, uts46=True)
+    numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    try:
+        return socket.getaddrinfo(name, port, family, socket.SOCK_STREAM, 0, flags | numeric)
+    except socket.gaierror as exc:
+        if exc.errno != socket.EAI_NONAME:
+            raise _unknown(host, exc) from None
+    try:
+        return await backend.run_sync_in_thread(
+            socket.getaddrinfo,
+            (name, port, family, socket.SOCK_STREAM, 0, flags),
+            abandon_on_cancel=True,
+        )
+    except socket.gaierror as exc:
+        raise _unknown(host, exc) from None
+
+
+def _unknown(host: object, exc: socket.gaierror) -> socket.gaierror:
+    return socket.gaierror(exc.errno, f"{exc.strerror}: {str(host)!r}")

@@ -1,0 +1,228 @@
+"""Byte streams over connected sockets.
+
+Lives here: the async facade over a kernel registration, which makes the system calls and knows
+whether they are worth making.  How sockets come to be connected lives in ``connecting`` and
+``listening``.
+"""
+
+from __future__ import annotations
+
+import socket
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NoReturn
+
+from penstock._backends import Backend, Wait, current_backend
+from penstock._exceptions import (
+    BrokenResourceError,
+    BusyResourceError,
+    ClosedResourceError,
+    EndOfStream,
+)
+from penstock._hotpath import Registration
+from penstock.abc import SocketStream
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+__all__ = ("ConnectedSocketStream",)
+
+
+class ConnectedSocketStream(SocketStream):
+    """A byte stream over a connected stream socket.
+
+    Args:
+        backend: The backend of the event loop that the stream belongs to.
+        registration: The socket, with that loop's poller.
+    """
+
+    __slots__ = ("__weakref__", "_backend", "_broken", "_eof_sent", "_registration")
+
+    def __init__(self, backend: Backend, registration: Registration) -> None:
+        self._backend = backend
+        self._registration = registration
+        self._eof_sent = False
+        self._broken: OSError | None = None  # what broke the receiving direction, for ever
+
+    @property
+    def _raw_socket(self) -> socket.socket:
+        return self._registration.sock
+
+    @property
+    def partial_send(self) -> int | None:
+        """How many bytes of the last send went out, if it was cut short; None: all of them.
+
+        After it, a send of the rest continues the sequence.
+        """
+        registration = self._registration
+        return None if registration.sent == registration.total else registration.sent
+
+    # -- receiving -------------------------------------------------------------------------
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        registration = self._registration
+        try:
+            data = registration.recv(max_bytes)
+            while data is None:
+                wait = registration.park_reader()
+                if wait is None:
+                    await self._settle_reader()
+                else:
+                    try:
+                        await wait
+                    finally:
+                        registration.reader = None
+                data = registration.recv(max_bytes)
+        except OSError as exc:
+            self._receive_failed(exc)
+        if data:
+            return data
+        raise EndOfStream
+
+    async def receive_into(self, buffer: WriteableBuffer) -> int:
+        registration = self._registration
+        try:
+            nbytes = registration.recv_into(buffer)
+            while nbytes < 0:
+                wait = registration.park_reader()
+                if wait is None:
+                    await self._settle_reader()
+                else:
+                    try:
+                        await wait
+                    finally:
+                        registration.reader = None
+                nbytes = registration.recv_into(buffer)
+        except OSError as exc:
+            self._receive_failed(exc)
+        if nbytes:
+            return nbytes
+        raise EndOfStream
+
+    async def _settle_reader(self) -> None:
+        """Do what stands before a receive that the kernel has declined."""
+        registration = self._registration
+        self._check_usable()
+        if self._broken is not None:
+            raise BrokenResourceError from self._broken
+        if registration.reader is not None:
+            raise BusyResourceError("reading from")
+        registration.reader = self._taken()
+        try:
+            await self._backend.settle()
+        finally:
+            registration.reader = None
+
+    def _receive_failed(self, exc: OSError) -> NoReturn:
+        # The system tells it once, and from then on that the stream has ended.  It was broken:
+        # the direction stays taken, so that every receive comes to _settle_reader.
+        self._broken = OSError(*exc.args)
+        self._registration.reader = self._taken()
+        raise BrokenResourceError from exc
+
+    # -- sending ---------------------------------------------------------------------------
+
+    async def send(self, item: ReadableBuffer) -> None:
+        registration = self._registration
+        try:
+            left = registration.send(item, 0)
+            if left:
+                await self._send_rest(item, left)
+        except OSError as exc:
+            raise BrokenResourceError from exc
+
+    async def _send_rest(self, item: ReadableBuffer, left: int) -> None:
+        registration = self._registration
+        with memoryview(item) as memory:  # from here on nobody may resize it
+            while left:
+                if left < 0:
+                    await self._wait_writable()
+                left = registration.send(memory, registration.sent)
+
+    async def send_many(self, buffers: Iterable[ReadableBuffer]) -> None:
+        registration = self._registration
+        views = [memoryview(buffer).cast("B") for buffer in buffers]
+        if registration.writer is None:
+            registration.sent, registration.total = 0, sum(map(len, views))
+        first = offset = 0
+        try:
+            while first < len(views):
+                nbytes = registration.sendmsg(views, first, offset)
+                if nbytes < 0:
+                    await self._wait_writable()
+                    continue
+                registration.sent += nbytes
+                offset += nbytes
+                while first < len(views) and offset >= len(views[first]):
+                    offset -= len(views[first])
+                    first += 1
+            if not views:
+                await self._settle_writer()
+        except OSError as exc:
+            raise BrokenResourceError from exc
+
+    async def _wait_writable(self) -> None:
+        """Wait until a send is worth a try."""
+        registration = self._registration
+        wait = registration.park_writer()
+        if wait is None:
+            await self._settle_writer()
+        else:
+            try:
+                await wait
+            finally:
+                registration.writer = None
+
+    async def _settle_writer(self) -> None:
+        """Do what stands before a send that the kernel has declined."""
+        registration = self._registration
+        self._check_usable()
+        if self._eof_sent:
+            raise ClosedResourceError
+        if registration.writer is not None:
+            raise BusyResourceError("writing to")
+        registration.writer = self._taken()
+        try:
+            await self._backend.settle()
+        finally:
+            registration.writer = None
+
+    async def send_eof(self) -> None:
+        self._check_usable()
+        await self._backend.checkpoint_if_cancelled()
+        if self._eof_sent:
+            return
+        if self._registration.writer is not None:
+            raise BusyResourceError("writing to")
+        self._eof_sent = True
+        self._registration.writer = self._taken()  # for good: every send comes to _settle_writer
+        try:
+            self._registration.sock.shutdown(socket.SHUT_WR)
+        except OSError as exc:
+            raise BrokenResourceError from exc
+
+    # -- both ------------------------------------------------------------------------------
+
+    def _taken(self) -> Wait:
+        """Return a wait that nobody awaits: it says that a direction is taken."""
+        return self._backend.new_wait()
+
+    def _check_usable(self) -> None:
+        if self._registration.fd < 0:
+            raise ClosedResourceError
+        if not self._backend.is_current():
+            raise RuntimeError("this stream belongs to another event loop or thread")
+
+    async def aclose(self) -> None:
+        registration = self._registration
+        if registration.fd >= 0:
+            if registration.budget.foreign and not registration.budget.retired:
+                raise RuntimeError("this stream belongs to an event loop in another thread")
+            registration.close()
+        await current_backend().checkpoint_if_cancelled()
+
+    def __del__(self) -> None:
+        registration = getattr(self, "_registration", None)
+        if registration is not None and registration.fd >= 0:
+            warnings.warn(f"Unclosed {self!r}", ResourceWarning, stacklevel=1, source=self)
+            registration.close()

@@ -1,0 +1,645 @@
+"""What ReceiveBuffer promises, asked of each twin in turn."""
+
+import gc
+import threading
+from array import array
+
+import pytest
+
+HUGE = 10**30
+
+
+@pytest.fixture
+def make(twin):
+    """Make a buffer whose budget does not end, holding some bytes."""
+
+    def make(data=b"", operations=1_000_000):
+        budget = twin.ReadyBudget(operations)
+        # a budget also ends after so many bytes, which only a test of that wants to see
+        budget.spend_bytes(-(1 << 40))
+        buffer = twin.ReceiveBuffer(budget)
+        buffer.feed(data)
+        return buffer
+
+    return make
+
+
+# -- putting in ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"abcd", bytearray(b"abcd"), memoryview(b"abcd"), memoryview(b"xabcdx")[1:5]],
+    ids=["bytes", "bytearray", "memoryview", "slice"],
+)
+def test_feed_bytes_like_is_handed_out(make, data):
+    buffer = make()
+    buffer.feed(data)
+    assert len(buffer) == 4
+    assert bytes(buffer) == b"abcd"
+    assert buffer.take(10) == b"abcd"
+
+
+def test_feed_items_wider_than_a_byte_counts_bytes(make):
+    items = array("I", [1, 2, 3])
+    buffer = make()
+    buffer.feed(items)
+    assert len(buffer) == 3 * items.itemsize
+    assert buffer.take(100) == items.tobytes()
+
+
+@pytest.mark.parametrize("data", ["text", 5, None, [1], memoryview(b"abcdef")[::2]])
+def test_feed_something_else_raises_type_error_and_keeps_the_rest(make, data):
+    buffer = make(b"kept")
+    with pytest.raises(TypeError, match="expected contiguous bytes-like data, not"):
+        buffer.feed(data)
+    assert bytes(buffer) == b"kept"
+
+
+def test_feed_view_of_own_room_raises_buffer_error(make):
+    buffer = make(b"kept")
+    view = buffer.reserve(8)
+    with pytest.raises(BufferError, match="still in use"):
+        buffer.feed(view[2:5])
+    view.release()
+    assert bytes(buffer) == b"kept"
+
+
+def test_commit_puts_what_was_filled_at_the_end(make):
+    buffer = make(b"ab")
+    with buffer.reserve(8) as room:
+        assert room.nbytes == 8
+        assert not room.readonly
+        room[:3] = b"cde"
+    buffer.commit(3)
+    assert buffer.take(100) == b"abcde"
+
+
+def test_commit_zero_leaves_the_buffer_as_it_was(make):
+    buffer = make(b"ab")
+    buffer.reserve(8).release()
+    buffer.commit(0)
+    assert buffer.take(100) == b"ab"
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda buffer: buffer.feed(b"x"),
+        lambda buffer: buffer.reserve(1),
+        lambda buffer: buffer.commit(1),
+        lambda buffer: buffer.take(1),
+        lambda buffer: buffer.take_exactly(1),
+        lambda buffer: buffer.take_into(bytearray(1)),
+        lambda buffer: buffer.take_until(b"\n", 10),
+        lambda buffer: buffer.peek(1),
+    ],
+    ids=["feed", "reserve", "commit", "take", "exactly", "into", "until", "peek"],
+)
+def test_operation_while_part_of_the_room_is_viewed_raises_buffer_error(make, operation):
+    buffer = make(b"ab\n")
+    with buffer.reserve(8) as room:
+        part = room[2:4]
+    with pytest.raises(BufferError, match="a view of the reserved room is still in use"):
+        operation(buffer)
+    buffer._check()
+    part.release()
+    buffer.commit(0)
+    assert buffer.take(10) == b"ab\n"
+
+
+def test_room_of_a_dropped_buffer_stays_valid(make):
+    buffer = make(b"ab")
+    room = buffer.reserve(1000)
+    del buffer
+    gc.collect()
+    room[:] = b"z" * 1000
+    assert bytes(room) == b"z" * 1000
+
+
+def test_room_cannot_be_viewed_again_after_its_release(make):
+    buffer = make()
+    room = buffer.reserve(16)
+    owner = room.obj
+    room.release()
+    buffer.commit(0)
+    buffer.feed(b"x" * 100_000)
+    try:
+        again = memoryview(owner)
+    except BufferError:
+        return
+    again[:1] = b"!"  # the pure twin's room is memory of its own
+    assert bytes(buffer) == b"x" * 100_000
+
+
+def test_commit_more_than_reserved_raises_value_error(make):
+    buffer = make()
+    buffer.reserve(4).release()
+    with pytest.raises(ValueError, match="nbytes must be at most 4, not 5"):
+        buffer.commit(5)
+    buffer.commit(4)
+    with pytest.raises(ValueError, match="nbytes must be at most 0, not 1"):
+        buffer.commit(1)
+
+
+def test_reserve_more_than_there_is_raises_memory_error(make):
+    buffer = make(b"kept")
+    with pytest.raises(MemoryError):
+        buffer.reserve(HUGE)
+    assert bytes(buffer) == b"kept"
+
+
+@pytest.mark.parametrize("name", ["feed", "reserve", "take"])
+def test_reservation_ends_unused_with_the_next_operation(make, name):
+    buffer = make(b"ab")
+    with buffer.reserve(8) as room:
+        room[:] = b"discards"
+    {
+        "feed": lambda: buffer.feed(b""),
+        "reserve": lambda: buffer.reserve(2).release(),
+        "take": lambda: buffer.take(1),
+    }[name]()
+    with pytest.raises(ValueError, match="nbytes must be at most"):
+        buffer.commit(8)
+
+
+# -- taking out ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(1, b"a"), (3, b"abc"), (4, b"abc"), (HUGE, b"abc"), (True, b"a")],
+)
+def test_take_hands_out_no_more_than_asked(make, size, expected):
+    buffer = make(b"abc")
+    assert buffer.take(size) == expected
+    assert bytes(buffer) == b"abc"[len(expected) :]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [(0, b""), (1, b"a"), (3, b"abc"), (4, None), (HUGE, None)]
+)
+def test_take_exactly_hands_out_all_or_nothing(make, size, expected):
+    buffer = make(b"abc")
+    assert buffer.take_exactly(size) == expected
+    assert bytes(buffer) == b"abc"[len(expected or b"") :]
+
+
+@pytest.mark.parametrize(("size", "expected"), [(1, b"a"), (3, b"abc"), (HUGE, b"abc")])
+def test_peek_consumes_nothing(make, size, expected):
+    buffer = make(b"abc")
+    assert buffer.peek(size) == expected
+    assert bytes(buffer) == b"abc"
+
+
+def test_take_from_an_empty_buffer_declines(make):
+    buffer = make()
+    assert buffer.take(1) is None
+    assert buffer.peek(1) is None
+    assert buffer.take_exactly(1) is None
+    assert buffer.take_into(bytearray(1)) == -1
+    assert buffer.take_until(b"\n", 1) is None
+
+
+def test_take_exactly_of_a_huge_number_allocates_nothing(make):
+    buffer = make(b"abc")
+    before = buffer.capacity
+    assert buffer.take_exactly(HUGE) is None
+    assert buffer.take_exactly(1 << 40) is None
+    assert buffer.capacity == before
+
+
+def test_take_into_fills_the_beginning(make):
+    buffer = make(b"abcde")
+    target = bytearray(b"......")
+    assert buffer.take_into(memoryview(target)[:3]) == 3
+    assert buffer.take_into(memoryview(target)[3:]) == 2
+    assert target == b"abcde."
+
+
+def test_take_into_items_wider_than_a_byte_counts_bytes(make):
+    target = array("I", [0, 0])
+    buffer = make(b"\x01" * 6)
+    assert buffer.take_into(target) == 6
+    assert target.tobytes() == b"\x01" * 6 + bytes(2 * target.itemsize - 6)
+
+
+@pytest.mark.parametrize("target", [b"abc", "abc", 3, memoryview(bytearray(6))[::2]])
+def test_take_into_wrong_memory_raises_type_error(make, target):
+    buffer = make(b"kept")
+    with pytest.raises(TypeError, match="expected contiguous writable memory, got"):
+        buffer.take_into(target)
+    assert bytes(buffer) == b"kept"
+
+
+def test_take_into_no_memory_raises_value_error(make):
+    buffer = make(b"kept")
+    with pytest.raises(ValueError, match="cannot receive into an empty buffer"):
+        buffer.take_into(bytearray())
+
+
+@pytest.mark.parametrize("name", ["take", "take_exactly", "peek", "reserve", "commit"])
+@pytest.mark.parametrize("size", ["1", None, 1.0, b"1"])
+def test_size_that_is_no_integer_raises_type_error(make, name, size):
+    buffer = make(b"kept")
+    with pytest.raises(TypeError, match=r"(max_bytes|nbytes) must be an integer, not"):
+        getattr(buffer, name)(size)
+    assert bytes(buffer) == b"kept"
+
+
+@pytest.mark.parametrize("name", ["take_until", "limit_exceeded"])
+@pytest.mark.parametrize("size", ["1", None, 1.0])
+def test_limit_that_is_no_integer_raises_type_error(make, name, size):
+    buffer = make(b"kept\n")
+    with pytest.raises(TypeError, match="max_bytes must be an integer, not"):
+        getattr(buffer, name)(b"\n", size)
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [("take", 1), ("take_exactly", 0), ("peek", 1), ("reserve", 1), ("commit", 0)],
+)
+@pytest.mark.parametrize("below", [1, 2, HUGE])
+def test_size_that_is_too_small_raises_value_error(make, name, least, below):
+    buffer = make(b"kept")
+    with pytest.raises(ValueError, match=f"must be at least {least}, not {least - below}"):
+        getattr(buffer, name)(least - below)
+    assert bytes(buffer) == b"kept"
+
+
+class Three:
+    def __index__(self):
+        return 3
+
+
+def test_size_may_be_anything_with_an_index(make):
+    assert make(b"abcdef").take_exactly(Three()) == b"abc"
+
+
+# -- the budget ----------------------------------------------------------------------------
+
+
+READY = {
+    "take": lambda buffer: buffer.take(1),
+    "exactly": lambda buffer: buffer.take_exactly(1),
+    "nothing": lambda buffer: buffer.take_exactly(0),
+    "into": lambda buffer: buffer.take_into(bytearray(1)),
+    "until": lambda buffer: buffer.take_until(b"\n", 10),
+    "peek": lambda buffer: buffer.peek(1),
+}
+ready = pytest.mark.parametrize("operation", READY.values(), ids=READY)
+
+
+@ready
+def test_ready_operation_without_budget_declines(twin, operation):
+    buffer = twin.ReceiveBuffer()
+    buffer.feed(b"ab\n")
+    assert operation(buffer) in (None, -1)
+    assert buffer.budget is None
+    buffer.bind(budget := twin.ReadyBudget())
+    assert buffer.budget is budget
+    assert operation(buffer) not in (None, -1)
+
+
+@ready
+def test_ready_operation_spends_one(make, operation):
+    buffer = make(b"ab\n", operations=3)
+    assert operation(buffer) not in (None, -1)
+    assert buffer.budget.left == 2
+
+
+@ready
+def test_ready_operation_on_a_spent_budget_declines(make, operation):
+    buffer = make(b"ab\n", operations=1)
+    while buffer.budget.spend():
+        pass
+    assert operation(buffer) in (None, -1)
+    assert bytes(buffer) == b"ab\n"
+
+
+@ready
+def test_ready_operation_of_another_task_declines_while_claimed(make, operation):
+    buffer = make(b"ab\n", operations=3)
+    assert buffer.claimed is False
+    buffer.claimed = True
+    assert operation(buffer) in (None, -1)
+    assert buffer.claimed is True
+    assert buffer.budget.left == 3
+    buffer.claimed = False
+    assert operation(buffer) not in (None, -1)
+
+
+def test_ready_operation_while_claimed_declines_even_if_the_room_is_viewed(make):
+    buffer = make(b"ab\n")
+    buffer.claimed = True
+    with buffer.reserve(4):
+        for operation in READY.values():
+            assert operation(buffer) in (None, -1)
+
+
+@ready
+def test_ready_operation_in_another_thread_declines(make, operation):
+    buffer = make(b"ab\n")
+    results = []
+    thread = threading.Thread(target=lambda: results.append(operation(buffer)))
+    thread.start()
+    thread.join()
+    assert results[0] in (None, -1)
+    assert bytes(buffer) == b"ab\n"
+
+
+def test_declined_operation_spends_nothing(make):
+    buffer = make(b"ab", operations=3)
+    assert buffer.take_exactly(3) is None
+    assert buffer.take_until(b"\n", 10) is None
+    assert buffer.budget.left == 3
+
+
+def test_bytes_handed_out_end_the_budget(twin):
+    buffer = twin.ReceiveBuffer(twin.ReadyBudget())
+    buffer.feed(bytes(300_000))
+    assert len(buffer.take(262_144)) == 262_144
+    assert buffer.take(1) is None
+
+
+def test_bind_something_else_raises_type_error(twin):
+    with pytest.raises(TypeError, match="expected a ReadyBudget, not 64"):
+        twin.ReceiveBuffer(64)
+    with pytest.raises(TypeError, match="expected a ReadyBudget, not None"):
+        twin.ReceiveBuffer().bind(None)
+
+
+def test_probe_that_takes_the_bytes_itself_is_survived(twin):
+    def probe():
+        probing.append(1)
+        if len(probing) == 1:
+            assert buffer.take(10_000) is not None
+        return False
+
+    for operation in READY.values():
+        probing = []
+        buffer = twin.ReceiveBuffer(twin.ReadyBudget(64, probe))
+        buffer.feed(b"ab\n" * 100)
+        assert operation(buffer) in (None, -1, b"")
+        assert len(buffer) == 0
+        buffer._check()
+
+
+# -- finding a delimiter -------------------------------------------------------------------
+
+
+def test_take_until_consumes_the_delimiter_and_drops_it(make):
+    buffer = make(b"one\r\ntwo\r\nthr")
+    assert buffer.take_until(b"\r\n", 100) == b"one"
+    assert buffer.take_until(b"\r\n", 100) == b"two"
+    assert buffer.take_until(b"\r\n", 100) is None
+    assert bytes(buffer) == b"thr"
+
+
+def test_take_until_include_delimiter_keeps_it(make):
+    buffer = make(b"one\r\ntwo\n")
+    assert buffer.take_until(b"\r\n", 100, True) == b"one\r\n"
+    assert buffer.take_until((b"\r\n", b"\n"), 100, include_delimiter=True) == b"two\n"
+
+
+@pytest.mark.parametrize("delimiter", [b"\n", b"\r\n", b"----", (b"\r\n", b"\n")])
+@pytest.mark.parametrize("include", [False, True])
+def test_take_until_limit_is_exact_and_never_counts_the_delimiter(make, delimiter, include):
+    first = delimiter if isinstance(delimiter, bytes) else delimiter[0]
+    buffer = make(b"12345" + first + b"rest")
+    assert buffer.take_until(delimiter, 4, include) is None
+    assert buffer.limit_exceeded(delimiter, 4)
+    assert not buffer.limit_exceeded(delimiter, 5)
+    assert buffer.take_until(delimiter, 5, include) == b"12345" + (first if include else b"")
+    assert bytes(buffer) == b"rest"
+
+
+def test_take_until_huge_limit_is_no_limit(make):
+    buffer = make(b"12345\n")
+    assert not buffer.limit_exceeded(b"\n", HUGE)
+    assert buffer.take_until(b"\n", HUGE) == b"12345"
+
+
+@pytest.mark.parametrize(
+    ("content", "delimiters", "expected"),
+    [
+        (b"a;b,c", (b",", b";"), b"a"),
+        (b"abcd", (b"abcd", b"bc"), b"a"),  # bc is complete first
+        (b"a\r\nb", (b"\n", b"\r\n"), b"a"),  # both end together: the longer
+        (b"a\r\nb", (b"\r\n", b"\n"), b"a"),
+        (b"a\nb", [b"\r\n", b"\n"], b"a"),
+        (b"xabc", (b"c", b"bc", b"abc", b"xyz"), b"x"),
+        (b"x" * 500 + b"ab", (b"ab", b"b"), b"x" * 500),
+        (b"x" * 63 + b"\r\n", (b"\n", b"\r\n"), b"x" * 63),  # where the first window ends
+    ],
+)
+def test_take_until_several_delimiters_first_complete_then_longest_wins(
+    make, content, delimiters, expected
+):
+    for size in (1, 2, 3, len(content)):
+        buffer = make()
+        result = None
+        for i in range(0, len(content), size):
+            buffer.feed(content[i : i + size])
+            result = buffer.take_until(delimiters, 1000)
+            buffer._check()
+            if result is not None:
+                break
+        assert result == expected
+
+
+@pytest.mark.parametrize("delimiter", ["\n", 10, None, (b"\n", "x"), [5]])
+def test_take_until_delimiter_that_is_not_bytes_like_raises_type_error(make, delimiter):
+    buffer = make(b"kept\n")
+    with pytest.raises(TypeError, match="a delimiter must be bytes-like, not"):
+        buffer.take_until(delimiter, 10)
+    with pytest.raises(TypeError, match="a delimiter must be bytes-like, not"):
+        buffer.limit_exceeded(delimiter, 10)
+    assert bytes(buffer) == b"kept\n"
+
+
+@pytest.mark.parametrize("delimiter", [b"", bytearray(), (b"a", b""), (), []])
+def test_take_until_without_a_delimiter_raises_value_error(make, delimiter):
+    with pytest.raises(ValueError, match="delimiter"):
+        make(b"kept\n").take_until(delimiter, 10)
+
+
+@pytest.mark.parametrize("limit", [0, -1, -HUGE])
+def test_take_until_limit_below_one_raises_value_error(make, limit):
+    with pytest.raises(ValueError, match=f"max_bytes must be at least 1, not {limit}"):
+        make(b"kept\n").take_until(b"\n", limit)
+
+
+def test_take_until_delimiter_that_changes_between_calls_is_looked_at_again(make):
+    buffer = make(b"one,two;")
+    delimiter = bytearray(b";")
+    several = [b";"]
+    assert buffer.take_until(b"\n", 100) is None
+    assert buffer.take_until(several, 2) is None
+    several[0] = b","
+    assert buffer.take_until(several, 100) == b"one"
+    delimiter[:] = b"\n"
+    assert buffer.take_until(delimiter, 100) is None
+    delimiter[:] = b";"
+    assert buffer.take_until(delimiter, 100) == b"two"
+
+
+def test_take_until_other_delimiter_begins_its_own_search(make):
+    buffer = make(b"a,b\n" + b"c" * 100)
+    assert buffer.take_until(b";", 1000) is None
+    buffer._check()
+    assert buffer.take_until(b",", 1000) == b"a"
+    assert buffer.take_until(b"\n", 1000) == b"b"
+
+
+@pytest.mark.parametrize(
+    ("content", "delimiters", "limit", "exceeded"),
+    [
+        (b"", b"\n", 1, False),
+        (b"abc", b"\n", 3, False),
+        (b"abcd", b"\n", 3, True),
+        (b"abc\r", b"\r\n", 3, False),
+        (b"abcd\r", b"\r\n", 3, True),
+        (b"abc\rx", b"\r\n", 3, True),
+        (b"abc--", b"----", 3, False),
+        (b"abc--", b"----", 2, True),
+        (b"abc---x", b"----", 3, True),
+        (b"aaab", b"aab" + b"c", 1, False),
+        (b"xxEN", (b"END", b"\n"), 2, False),
+        (b"xxENx", (b"END", b"\n"), 2, True),
+        (b"xxE\n", (b"E\r\n", b"\n"), 2, True),  # the winner begins too late
+        (b"xx\n", (b"E\r\n", b"\n"), 2, False),  # take_until finds it
+    ],
+)
+def test_limit_exceeded_only_where_no_byte_to_come_can_help(
+    make, content, delimiters, limit, exceeded
+):
+    buffer = make(content)
+    assert buffer.limit_exceeded(delimiters, limit) is exceeded
+    assert bytes(buffer) == content
+
+
+def test_search_with_false_hits_everywhere_still_finds_the_match(make):
+    for noise in (b"\n" * 3000, b"\r\r" * 1500, b"\nxxxxxxxxxxxxxxxxxxx" * 150):
+        for size in (1, 7, 100_000):
+            content = noise + b"\r\n"
+            buffer = make()
+            for i in range(0, len(content), size):
+                buffer.feed(content[i : i + size])
+                result = buffer.take_until(b"\r\n", 10_000)
+            assert result == noise
+
+
+# -- what it costs -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 10, 1000, 100_000])
+@pytest.mark.parametrize("delimiters", [b"\n", b"\r\n", (b"\n", b"\0\0")], ids=repr)
+def test_work_of_a_far_delimiter_is_linear_whatever_the_chunking(make, size, delimiters):
+    content = b"x" * 199_998 + b"\r\n"
+    buffer = make()
+    for i in range(0, len(content), size):
+        buffer.feed(content[i : i + size])
+        result = buffer.take_until(delimiters, 1 << 20)
+        assert not buffer.limit_exceeded(delimiters, 1 << 20)
+    assert result is not None
+    assert buffer.work < 12 * len(content) + 1000
+
+
+def test_work_of_many_short_lines_is_linear(make):
+    content = (b"x" * 18 + b"\r\n") * 10_000
+    buffer = make(content)
+    while buffer.take_until(b"\r\n", 100) is not None:
+        pass
+    assert len(buffer) == 0
+    assert buffer.work < 4 * len(content)
+
+
+def test_work_of_a_near_delimiter_beside_a_far_one_is_linear(make):
+    content = b"x,\n" * 30_000 + b"\0"
+    buffer = make(content)
+    while buffer.take_until((b"\0", b"\n"), 100) is not None:
+        pass
+    assert len(buffer) == 0
+    assert buffer.work < 64 * len(content)
+
+
+def test_work_of_false_hits_is_linear(make):
+    content = b"\n" * 100_000
+    buffer = make()
+    for i in range(0, len(content), 10):
+        buffer.feed(content[i : i + 10])
+        assert buffer.take_until(b"\r\n", 1 << 20) is None
+    assert buffer.work < 12 * len(content)
+
+
+def test_work_of_a_limit_refused_again_and_again_is_bounded(make):
+    buffer = make(b"x" * 100_000 + b"\n")
+    for _ in range(1000):
+        assert buffer.take_until(b"\n", 50_000) is None
+        assert buffer.limit_exceeded(b"\n", 50_000)
+    assert buffer.work < 300_000
+
+
+def test_work_stops_at_the_limit(make):
+    buffer = make(b"x" * 1_000_000)
+    before = buffer.work
+    assert buffer.take_until(b"\n", 100) is None
+    assert buffer.limit_exceeded(b"\n", 100)
+    assert buffer.work - before < 1000
+
+
+@pytest.mark.parametrize("step", [1, 100, 5000])
+def test_work_of_a_buffer_that_never_runs_empty_is_linear(make, step):
+    held, rounds = 50_000, 100_000 // step
+    buffer = make(b"x" * held)
+    for _ in range(rounds):
+        buffer.feed(b"y" * step)
+        assert len(buffer.take_exactly(step)) == step
+        with buffer.reserve(step) as room:
+            room[:] = b"z" * step
+        buffer.commit(step)
+        assert len(buffer.take(step)) == step
+    buffer._check()
+    assert buffer.work < 12 * (held + 2 * rounds * step)
+
+
+def test_memory_is_given_back_when_a_burst_is_over(make):
+    buffer = make(b"x" * 1_000_000)
+    assert buffer.capacity >= 1_000_000
+    buffer.take(1_000_000)
+    assert buffer.capacity <= 65_536
+    buffer.reserve(65_536).release()
+    buffer.commit(0)
+    buffer.reserve(4096).release()
+    assert buffer.capacity <= 8192
+
+
+def test_memory_is_given_back_though_a_few_bytes_are_left(make):
+    buffer = make(b"x" * 1_000_000)
+    buffer.take_exactly(999_990)
+    buffer.reserve(4096).release()
+    assert buffer.capacity <= 16_384
+    assert buffer.take(100) == b"x" * 10
+
+
+def test_buffer_dropped_in_a_cycle_is_collected(twin):
+    class Probe:
+        def __call__(self):
+            return False
+
+    probe = Probe()
+    buffer = twin.ReceiveBuffer(twin.ReadyBudget(64, probe))
+    probe.cycle = buffer
+    probe.gone = Gone()
+    del probe, buffer
+    gc.collect()
+    assert Gone.count == 1
+    Gone.count = 0
+
+
+class Gone:
+    count = 0
+
+    def __del__(self):
+        Gone.count += 1
