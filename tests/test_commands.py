@@ -216,14 +216,13 @@ FAULTS = {
     "wrong": ("demo.answer = lambda line: b'nonsense'", "expected b'"),
     "swapped": ("demo.answer = lambda line: line", "expected b'"),
     "empty": ("demo.answer = lambda line: b''", "got b''"),
-    "cut short": ("demo.LINE = 10; demo.WINDOW = 1; demo.answer = lambda line: line", "expected"),
     "missing": (
         "demo.PATIENCE = 0.1\nasync def work(jobs):\n    async for job in jobs: pass\n"
         "demo.work = work",
         "an answer is missing",
     ),
-    "closed": (
-        "async def work(jobs):\n    async for stream, _ in jobs: await stream.aclose()\n"
+    "ended": (
+        "async def work(jobs):\n    async for stream, _ in jobs: await stream.send_eof()\n"
         "demo.work = work",
         "got None",
     ),
