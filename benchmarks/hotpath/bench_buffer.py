@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import repeat
 from types import ModuleType
 from typing import Any
@@ -113,4 +114,5 @@ def bench_scan_65536(benchmark: BenchmarkFixture, twin: ModuleType, budget: Any)
     def scan(buffer: Any) -> Any:
         return buffer.take_until(b"\r\n", 2 * MAX_BYTES)
 
-    assert benchmark.pedantic(scan, setup=filled, rounds=200) is None
+    pedantic: Callable[..., Any] = benchmark.pedantic
+    assert pedantic(scan, setup=filled, rounds=200) is None

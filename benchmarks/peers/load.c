@@ -1,10 +1,11 @@
 /* Ping-pong load for an echo server on 127.0.0.1: one request under way per connection.
  *
- *     load PORT CONNECTIONS BYTES PID WARMUP SECONDS
+ *     load PORT CONNECTIONS BYTES PID WINDOWS SECONDS
  *
  * Every request differs (connection and number are written into it) and every byte that comes
- * back is compared, in the warm-up and in the timed window alike.  PID is the server: its CPU
- * clock is read at both ends of the window.  Prints {"requests", "seconds", "cpu_ns"}.
+ * back is compared, in the warm-up and in the timed windows alike.  PID is the server: its CPU
+ * clock is read at both ends of each of the WINDOWS of SECONDS that follow the warm-up, which is
+ * as long as one of them.  Prints {"requests", "seconds", "cpu_ns"} for each window.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -106,13 +107,14 @@ static int receive_reply(struct connection *c, size_t size) {
 
 int main(int argc, char **argv) {
     if (argc != 7) {
-        fputs("usage: load PORT CONNECTIONS BYTES PID WARMUP SECONDS\n", stderr);
+        fputs("usage: load PORT CONNECTIONS BYTES PID WINDOWS SECONDS\n", stderr);
         return 2;
     }
     int port = atoi(argv[1]), count = atoi(argv[2]), size = atoi(argv[3]);
-    int64_t warmup = atof(argv[5]) * 1e9, length = atof(argv[6]) * 1e9;
-    if (count < 1 || size < (int)sizeof(uint64_t) || size > MAX_BYTES)
-        die("CONNECTIONS must be at least 1, BYTES in 8..%d", MAX_BYTES);
+    int windows = atoi(argv[5]);
+    int64_t length = atof(argv[6]) * 1e9;
+    if (count < 1 || size < (int)sizeof(uint64_t) || size > MAX_BYTES || windows < 1)
+        die("CONNECTIONS and WINDOWS must be at least 1, BYTES in 8..%d", MAX_BYTES);
 
     clockid_t server_cpu;
     errno = clock_getcpuclockid(atoi(argv[4]), &server_cpu);
@@ -131,8 +133,9 @@ int main(int argc, char **argv) {
     for (int i = 0; i < count; i++)
         send_request(&connections[i], size);
 
-    int64_t begin = read_clock(CLOCK_MONOTONIC) + warmup, end = 0, elapsed = 0, cpu = 0;
+    int64_t begin = read_clock(CLOCK_MONOTONIC), cpu = 0;
     uint64_t requests = 0;
+    int window = -1;  /* -1 is the warm-up; WINDOWS: only the last replies are awaited */
     int open = count; /* connections with a request under way */
     while (open > 0) {
         struct epoll_event events[EVENTS];
@@ -146,25 +149,22 @@ int main(int argc, char **argv) {
             if (!receive_reply(c, size))
                 continue;
             requests++;
-            if (elapsed)
-                open--; /* the window is over: only the last replies are awaited */
+            if (window == windows)
+                open--;
             else
                 send_request(c, size);
         }
-        if (elapsed)
-            continue;
         int64_t now = read_clock(CLOCK_MONOTONIC);
-        if (!end && now >= begin) {
-            begin = now;
-            end = now + length;
-            requests = 0;
-            cpu = read_clock(server_cpu);
-        } else if (end && now >= end) {
-            elapsed = now - begin;
-            cpu = read_clock(server_cpu) - cpu;
+        if (window == windows || now < begin + length)
+            continue;
+        int64_t cpu_now = read_clock(server_cpu);
+        if (window >= 0)
             printf("{\"requests\": %llu, \"seconds\": %.3f, \"cpu_ns\": %lld}\n",
-                   (unsigned long long)requests, elapsed / 1e9, (long long)cpu);
-        }
+                   (unsigned long long)requests, (now - begin) / 1e9, (long long)(cpu_now - cpu));
+        window++;
+        begin = now;
+        cpu = cpu_now;
+        requests = 0;
     }
     return 0;
 }

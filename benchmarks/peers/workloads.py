@@ -29,8 +29,11 @@ class WrongOutputError(Exception):
 
 def check(output: Sequence[Any], expected: Sequence[Any]) -> None:
     """Compare every item that came out."""
-    if list(output) != list(expected):
-        raise WrongOutputError(f"{len(output)} items came out, not the {len(expected)} put in")
+    if len(output) != len(expected):
+        raise WrongOutputError(f"{len(output)} items came out, not {len(expected)}")
+    for number, (item, wanted) in enumerate(zip(output, expected, strict=True)):
+        if item != wanted:
+            raise WrongOutputError(f"item {number} is {item!r}, not {wanted!r}")
 
 
 async def memory(size: int, peer: Peer, count: int, verify: bool) -> int:

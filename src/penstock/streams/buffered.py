@@ -1,0 +1,396 @@
+"""Buffered byte streams: exact reads, delimiters and lines over any stream of bytes.
+
+Lives here: who may read, when to receive more, and what the end of the stream means.  Where the
+bytes are and how they are searched is the business of the receive buffer.
+
+A ready operation is one call of the buffer.  Where it declines, the slow path finds out why, in
+this order: closed, another task reads, the ready budget, and at last that more must be received.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from operator import index
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from penstock._backends import bound_backend
+from penstock._exceptions import (
+    BusyResourceError,
+    ClosedResourceError,
+    DelimiterNotFound,
+    EndOfStream,
+    IncompleteRead,
+)
+from penstock._hotpath import ReceiveBuffer
+from penstock.abc import (
+    AnyByteReceiveStream,
+    AnyByteStream,
+    ByteReceiveStream,
+    ByteSendStream,
+    ByteStream,
+)
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+    Delimiters: TypeAlias = ReadableBuffer | Sequence[ReadableBuffer]
+
+__all__ = ("BufferedByteReceiveStream", "BufferedByteStream")
+
+T = TypeVar("T")
+
+#: What a stream that may be idle receives into: many connections are.
+SMALL = 4096
+#: What a stream that keeps filling it receives into: one call then drains a loopback socket.
+LARGE = 65536
+LINE_ENDS = (b"\r\n", b"\n")
+
+
+def _no_bytes(*_arguments: object) -> None:
+    """Stand in for the ready operations of a closed stream: decline."""
+
+
+def _no_count(_buffer: object) -> int:
+    return -1
+
+
+class BufferedByteReceiveStream(ByteReceiveStream):
+    """Receive bytes as a protocol needs them, from any bytes-oriented stream.
+
+    Over a byte stream it reads ahead, at most one buffer of 64 KiB, and never where the request
+    can be served from what is there.  One task at a time reads.  Whatever fails or is cancelled,
+    bytes that were received and not handed out stay in :attr:`buffer`.
+
+    Args:
+        receive_stream: A byte stream, or an object stream of bytes.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_buffer",
+        "_chunk",
+        "_closed",
+        "_fed",
+        "_filled",
+        "_peek",
+        "_reads_ahead",
+        "_take",
+        "_take_exactly",
+        "_take_into",
+        "_take_until",
+        "receive_stream",
+    )
+
+    def __init__(self, receive_stream: AnyByteReceiveStream) -> None:
+        self.receive_stream: Any = receive_stream
+        self._reads_ahead = isinstance(receive_stream, ByteReceiveStream) or hasattr(
+            receive_stream, "receive_into"
+        )
+        self._closed = False
+        self._chunk = SMALL  # the next size to try while receives fill what they get
+        self._filled = False
+        self._fed: list[bytes] = []  # while a receive has the end of the buffer to itself
+        self._buffer = buffer = ReceiveBuffer()
+        # Bound once: a ready operation is one call.  Closing replaces them by functions that
+        # decline, so that it need not ask whether the stream is closed.
+        self._take: Callable[[int], bytes | None] = buffer.take
+        self._take_exactly: Callable[[int], bytes | None] = buffer.take_exactly
+        self._take_into: Callable[[WriteableBuffer], int] = buffer.take_into
+        self._take_until: Callable[..., bytes | None] = buffer.take_until
+        self._peek: Callable[[int], bytes | None] = buffer.peek
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        attributes: Mapping[Any, Callable[[], Any]] = self.receive_stream.extra_attributes
+        return attributes
+
+    @property
+    def buffer(self) -> bytes:
+        """The bytes that were received and not yet handed out, as a copy."""
+        return b"".join([bytes(self._buffer), *self._fed])
+
+    def feed_data(self, data: ReadableBuffer, /) -> None:
+        """Put bytes at the end of the buffer, as if they had just been received.
+
+        They are handed out before anything that is received later.
+
+        Args:
+            data: Contiguous bytes-like object.
+
+        Raises:
+            TypeError: ``data`` is something else.
+            ClosedResourceError: This stream was closed.
+            RuntimeError: This is another thread than the one that reads.
+        """
+        if self._closed:
+            raise ClosedResourceError
+        budget = self._buffer.budget
+        if budget is not None and budget.foreign and not budget.retired:
+            raise RuntimeError("this stream belongs to another event loop or thread")
+        try:
+            self._buffer.feed(data)
+        except BufferError:
+            self._fed.append(bytes(data))
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        data = self._take(max_bytes)
+        while data is None:
+            await self._settle()
+            data = self._take(max_bytes)
+            if data is not None:
+                break
+            if self._reads_ahead:  # straight through: nothing to gain from a copy
+                return await self._pass_on(self.receive_stream.receive(max_bytes))
+            await self._receive_more()
+            data = self._take(max_bytes)
+        return data
+
+    async def receive_into(self, buffer: WriteableBuffer) -> int:
+        nbytes = self._take_into(buffer)
+        while nbytes < 0:
+            await self._settle()
+            nbytes = self._take_into(buffer)
+            if nbytes >= 0:
+                break
+            if self._reads_ahead:
+                return await self._pass_on(self.receive_stream.receive_into(buffer))
+            await self._receive_more()
+            nbytes = self._take_into(buffer)
+        return nbytes
+
+    async def receive_exactly(self, nbytes: int) -> bytes:
+        """Receive exactly ``nbytes`` bytes.
+
+        Memory grows with what comes, not with what was asked for.  If cancelled, what has
+        arrived stays in :attr:`buffer`.
+
+        Args:
+            nbytes: At least 0.
+
+        Raises:
+            IncompleteRead: The stream ended first; what came stays buffered.
+            TypeError: ``nbytes`` is not an integer.
+            ValueError: ``nbytes`` is negative.
+        """
+        data = self._take_exactly(nbytes)
+        while data is None:
+            await self._settle()
+            data = self._take_exactly(nbytes)
+            if data is not None:
+                break
+            try:
+                await self._receive_more()
+            except EndOfStream as exc:
+                raise IncompleteRead from exc
+            data = self._take_exactly(nbytes)
+        return data
+
+    async def receive_until(
+        self, delimiter: Delimiters, max_bytes: int, *, include_delimiter: bool = False
+    ) -> bytes:
+        """Receive the bytes before a delimiter, and consume both.
+
+        The result does not depend on how the bytes were chunked on the way.  Among several
+        delimiters the first to be complete ends it; of two that end together, the longer.  If
+        cancelled, what has arrived stays in :attr:`buffer`, and is not searched again.
+
+        Args:
+            delimiter: What to stop at, or a tuple or list of that.  Not empty.
+            max_bytes: How many bytes may precede the delimiter; at least 1.
+            include_delimiter: Whether the result ends with the delimiter.
+
+        Raises:
+            DelimiterNotFound: More than ``max_bytes`` bytes precede the delimiter; they stay
+                buffered.
+            IncompleteRead: The stream ended first; what came stays buffered.
+            TypeError: ``delimiter`` is not bytes-like, or ``max_bytes`` is not an integer.
+            ValueError: ``delimiter`` is empty, or ``max_bytes`` is below 1.
+        """
+        data = self._take_until(delimiter, max_bytes, include_delimiter)
+        while data is None:
+            await self._settle()
+            data = self._take_until(delimiter, max_bytes, include_delimiter)
+            if data is not None:
+                break
+            if self._buffer.limit_exceeded(delimiter, max_bytes):
+                raise DelimiterNotFound(max_bytes)
+            try:
+                await self._receive_more()
+            except EndOfStream as exc:
+                raise IncompleteRead from exc
+            data = self._take_until(delimiter, max_bytes, include_delimiter)
+        return data
+
+    async def receive_line(self, max_bytes: int = 65536) -> bytes:
+        r"""Receive a line that ends with LF or CRLF, and return it without that.
+
+        A last line that does not end is returned as it is.  If cancelled, what has arrived stays
+        in :attr:`buffer`.
+
+        Args:
+            max_bytes: Longest line, in bytes, not counting its end; at least 1.
+
+        Raises:
+            EndOfStream: There is no further line.
+            DelimiterNotFound: The line is longer than ``max_bytes``; it stays buffered.
+            TypeError: ``max_bytes`` is not an integer.
+            ValueError: ``max_bytes`` is below 1.
+        """
+        data = self._take_until(LINE_ENDS, max_bytes)
+        while data is None:
+            await self._settle()
+            data = self._take_until(LINE_ENDS, max_bytes)
+            if data is not None:
+                break
+            if self._buffer.limit_exceeded(LINE_ENDS, max_bytes):
+                raise DelimiterNotFound(max_bytes)
+            try:
+                await self._receive_more()
+            except EndOfStream:
+                rest = len(self._buffer)
+                if not rest:
+                    raise
+                if rest > index(max_bytes):  # by a CR that turned out to be part of the line
+                    raise DelimiterNotFound(max_bytes) from None
+                await self._settle()
+                data = self._take(rest)
+            else:
+                data = self._take_until(LINE_ENDS, max_bytes)
+        return data
+
+    async def peek(self, nbytes: int) -> bytes:
+        """Return the next bytes without consuming them.
+
+        Receives once where nothing is buffered.  If cancelled, what has arrived stays in
+        :attr:`buffer`.
+
+        Args:
+            nbytes: Longest result, in bytes; at least 1.
+
+        Returns:
+            Between 1 and ``nbytes`` bytes.
+
+        Raises:
+            EndOfStream: Nothing is buffered and nothing more will come.
+            TypeError: ``nbytes`` is not an integer.
+            ValueError: ``nbytes`` is below 1.
+        """
+        data = self._peek(nbytes)
+        while data is None:
+            await self._settle()
+            data = self._peek(nbytes)
+            if data is not None:
+                break
+            await self._receive_more()
+            data = self._peek(nbytes)
+        return data
+
+    async def aclose(self) -> None:
+        self._closed = True
+        self._take = self._take_exactly = self._take_until = self._peek = _no_bytes
+        self._take_into = _no_count
+        await self.receive_stream.aclose()
+
+    # -- the slow path ---------------------------------------------------------------------
+
+    async def _settle(self) -> None:
+        """Let the next ready operation go ahead, or raise what is in its way."""
+        buffer = self._buffer
+        if self._closed:
+            raise ClosedResourceError
+        if buffer.claimed:
+            raise BusyResourceError("reading from")
+        backend = bound_backend(buffer)
+        buffer.claimed = True
+        try:
+            await backend.settle()
+        finally:
+            buffer.claimed = False
+        if self._closed:
+            raise ClosedResourceError
+
+    async def _receive_more(self) -> None:
+        """Receive into the buffer, once.  If cancelled, it is as it was."""
+        buffer = self._buffer
+        if not self._reads_ahead:
+            buffer.feed(await self._pass_on(self.receive_stream.receive()))
+            return
+        # After a receive that left room, the next one probably waits: with little memory.
+        size = self._chunk if self._filled else SMALL
+        late = None
+        buffer.claimed = True
+        try:
+            with buffer.reserve(size) as room:
+                nbytes = await self.receive_stream.receive_into(room)
+                if self._fed:
+                    late = bytes(room[:nbytes])
+            if late is None:
+                buffer.commit(nbytes)
+        except Exception as exc:
+            self._raise_if_closed(exc)
+            raise
+        finally:
+            buffer.claimed = False
+            if self._fed:
+                buffer.feed(b"".join(self._fed))
+                self._fed.clear()
+        if late is not None:
+            buffer.feed(late)
+        if not nbytes:  # how a stream of another kind may tell its end
+            raise EndOfStream
+        self._filled = nbytes == size
+        if size == self._chunk:
+            if self._filled:
+                self._chunk = min(2 * size, LARGE)
+            elif 4 * nbytes < size:
+                self._chunk = max(size // 2, SMALL)
+
+    async def _pass_on(self, receiving: Awaitable[T]) -> T:
+        """Await a receive of the wrapped stream as the one task that reads."""
+        self._buffer.claimed = True
+        try:
+            return await receiving
+        except Exception as exc:
+            self._raise_if_closed(exc)
+            raise
+        finally:
+            self._buffer.claimed = False
+
+    def _raise_if_closed(self, cause: Exception) -> None:
+        if self._closed and not isinstance(cause, ClosedResourceError):
+            raise ClosedResourceError from cause
+
+
+class BufferedByteStream(BufferedByteReceiveStream, ByteStream):
+    """Buffered receiving, and sending as the wrapped stream does it.
+
+    Args:
+        stream: A byte stream, or an object stream of bytes, in both directions.
+    """
+
+    __slots__ = ("_sends_views",)
+
+    def __init__(self, stream: AnyByteStream) -> None:
+        super().__init__(stream)
+        self._sends_views = isinstance(stream, ByteSendStream)
+
+    async def send(self, item: ReadableBuffer) -> None:
+        if self._closed:
+            raise ClosedResourceError
+        if not self._sends_views and type(item) is not bytes:
+            item = bytes(memoryview(item))  # whoever gets it as an object expects bytes
+        await self.receive_stream.send(item)
+
+    async def send_many(self, buffers: Iterable[ReadableBuffer]) -> None:
+        if self._closed:
+            raise ClosedResourceError
+        if self._sends_views:
+            await self.receive_stream.send_many(buffers)
+        else:
+            for item in [bytes(memoryview(buffer)) for buffer in buffers]:
+                await self.receive_stream.send(item)
+
+    async def send_eof(self) -> None:
+        if self._closed:
+            raise ClosedResourceError
+        await self.receive_stream.send_eof()

@@ -1,0 +1,122 @@
+"""How tests run: every ``async def`` test on every event loop, and nothing may be left behind.
+
+An async test is run by ``penstock.run``; it need not ask for the ``backend`` fixture.  A module
+that is about asyncio alone overrides ``backend`` with ``asyncio_backend``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import inspect
+import logging
+import os
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pytest
+
+import penstock
+
+T = TypeVar("T")
+
+#: A test that takes longer hangs: tell where, and give up.
+SECONDS_PER_TEST = 120
+
+
+@dataclass(frozen=True)
+class BackendUnderTest:
+    """An event loop to run a test on."""
+
+    id: str
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, func: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+        """Run ``func(*args)`` on it."""
+        return penstock.run(func, *args, backend=self.name, backend_options=self.options)
+
+
+def new_eager_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)
+    return loop
+
+
+ASYNCIO_BACKENDS = [
+    BackendUnderTest("asyncio", "asyncio"),
+    BackendUnderTest("asyncio+uvloop", "asyncio", {"use_uvloop": True}),
+]
+if sys.version_info >= (3, 12):
+    ASYNCIO_BACKENDS.append(
+        BackendUnderTest("asyncio+eager", "asyncio", {"loop_factory": new_eager_loop})
+    )
+BACKENDS = [*ASYNCIO_BACKENDS, BackendUnderTest("trio", "trio")]
+
+
+@pytest.fixture(params=BACKENDS, ids=lambda backend: backend.id)
+def backend(request: pytest.FixtureRequest) -> BackendUnderTest:
+    param: BackendUnderTest = request.param
+    return param
+
+
+@pytest.fixture(params=ASYNCIO_BACKENDS, ids=lambda backend: backend.id)
+def asyncio_backend(request: pytest.FixtureRequest) -> BackendUnderTest:
+    param: BackendUnderTest = request.param
+    return param
+
+
+@pytest.fixture(autouse=True)
+def nothing_logged_by_asyncio() -> Iterator[None]:
+    """Fail a test that leaves, say, an exception of a task or a future behind."""
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger = logging.getLogger("asyncio")
+    logger.addHandler(handler)
+    yield
+    logger.removeHandler(handler)
+    assert [record.getMessage() for record in records] == []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    asked = os.environ.get("PENSTOCK_HOTPATH") or "auto"
+    if asked != "auto" and asked != penstock.IMPLEMENTATION:
+        raise pytest.UsageError(
+            f"PENSTOCK_HOTPATH={asked}, but {penstock.__file__} runs {penstock.IMPLEMENTATION}"
+        )
+
+
+def pytest_report_header() -> str:
+    return f"hot path: {penstock.IMPLEMENTATION}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(name: str, obj: object) -> None:
+    if name.startswith("test") and inspect.iscoroutinefunction(obj):
+        pytest.mark.usefixtures("backend")(obj)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Iterator[None]:
+    faulthandler.dump_traceback_later(SECONDS_PER_TEST, exit=True)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    values = pyfuncitem.funcargs
+    names = inspect.signature(pyfuncitem.obj).parameters
+
+    async def test() -> None:
+        await pyfuncitem.obj(**{name: values[name] for name in names})
+
+    values["backend"].run(test)
+    return True
