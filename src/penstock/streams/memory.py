@@ -86,9 +86,7 @@ class _End:
         """Do what stands before an operation that the kernel has declined."""
         if self._closed:
             raise ClosedResourceError
-        backend = self._backend
-        if backend is None or not backend.is_current() or backend.budget is not self._queue.budget:
-            backend = self._backend = bound_backend(self._queue)
+        self._backend = backend = bound_backend(self._queue, self._backend)
         if self._queue.starved:
             await backend.settle()
             if self._closed:
