@@ -6,12 +6,13 @@ cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident() noexcept
 
 cdef enum:
+    OPERATIONS = 256
     BYTES = 262144
 
 
 @cython.final
 cdef class ReadyBudget:
-    def __init__(self, size=64, probe=None):
+    def __init__(self, size=OPERATIONS, probe=None):
         self._thread = PyThread_get_thread_ident()
         self._probe = probe
         self._holds = 0

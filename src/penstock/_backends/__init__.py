@@ -87,17 +87,23 @@ class LoopBound(Protocol):
     def bind(self, budget: ReadyBudget) -> None: ...
 
 
-def bound_backend(kernel: LoopBound) -> Backend:
+def bound_backend(kernel: LoopBound, known: Backend | None = None) -> Backend:
     """Return the backend of the running loop, after binding ``kernel`` to it if it is free.
 
     A kernel object belongs to the first event loop that uses it, until that loop has ended.
+
+    Args:
+        kernel: What is about to be used.
+        known: What this function returned for it before: asking is cheaper then.
 
     Raises:
         RuntimeError: It belongs to another event loop, or to one in another thread.
         NoEventLoopError: No event loop is running here.
     """
-    backend = current_backend()
     budget = kernel.budget
+    if known is not None and known.budget is budget and known.is_current():
+        return known
+    backend = current_backend()
     if budget is not backend.budget:
         if budget is not None and not budget.retired:
             raise RuntimeError("this stream belongs to another event loop or thread")

@@ -48,8 +48,9 @@ def _cancellation_probe() -> Callable[[], bool]:
     question, ``current_effective_deadline()``, walks all scopes of the task; the flag that Trio
     itself looks at is read instead where it is there.
     """
+    context = trio._core._run.GLOBAL_RUN_CONTEXT
     if isinstance(getattr(_status(), "effectively_cancelled", None), bool):
-        return lambda: current_task()._cancel_status.effectively_cancelled
+        return lambda: context.task._cancel_status.effectively_cancelled
     return lambda: trio.current_effective_deadline() == -math.inf
 
 

@@ -41,7 +41,6 @@ UNUSUAL = EPOLLPRI | EPOLLERR | EPOLLHUP | EPOLLRDHUP
 CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
-
 def _count(max_bytes: int) -> int:
     """Check a number of bytes asked for, and cut it to what one call may move."""
     if not isinstance(max_bytes, int):

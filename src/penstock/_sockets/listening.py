@@ -29,14 +29,23 @@ __all__ = ("TCPListener", "create_tcp_listener")
 logger = logging.getLogger("penstock.listener")
 
 #: What a connection that was gone before it was accepted can leave behind: accept(2), "Error
-#: handling".  The next one may be well.
+#: handling".  The next one may be well.  Not every system knows all of them.
 GONE = frozenset(
-    getattr(errno, name)
+    getattr(errno, name, -1)
     for name in (
-        "ECONNABORTED ECONNRESET EHOSTDOWN EHOSTUNREACH ENETDOWN ENETUNREACH ENONET ENOPROTOOPT "
-        "EOPNOTSUPP EPERM EPROTO ETIMEDOUT"
-    ).split()
-    if hasattr(errno, name)
+        "ECONNABORTED",
+        "ECONNRESET",
+        "EHOSTDOWN",
+        "EHOSTUNREACH",
+        "ENETDOWN",
+        "ENETUNREACH",
+        "ENONET",
+        "ENOPROTOOPT",
+        "EOPNOTSUPP",
+        "EPERM",
+        "EPROTO",
+        "ETIMEDOUT",
+    )
 )
 #: What the system says when it has no descriptor or no memory for one more connection.
 EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
@@ -197,9 +206,7 @@ class TCPListener(SocketListener):
         await current_backend().checkpoint_if_cancelled()
 
 
-async def _handle(
-    handler: Callable[[SocketStream], Awaitable[Any]], stream: SocketStream
-) -> None:
+async def _handle(handler: Callable[[SocketStream], Awaitable[Any]], stream: SocketStream) -> None:
     try:
         await handler(stream)
     except (BrokenResourceError, EndOfStream) as exc:
@@ -242,9 +249,7 @@ async def create_tcp_listener(
     dual_stack = local_host is None and family == socket.AF_UNSPEC and socket.has_dualstack_ipv6()
     if dual_stack:
         family = socket.AF_INET6
-    infos = await resolve(
-        backend, local_host, local_port, family=family, flags=socket.AI_PASSIVE
-    )
+    infos = await resolve(backend, local_host, local_port, family=family, flags=socket.AI_PASSIVE)
     family, kind, protocol, _, address = infos[0]
     sock = socket.socket(family, kind, protocol)
     try:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from operator import index
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from penstock._backends import bound_backend
+from penstock._backends import Backend, bound_backend
 from penstock._exceptions import (
     BusyResourceError,
     ClosedResourceError,
@@ -67,6 +67,7 @@ class BufferedByteReceiveStream(ByteReceiveStream):
 
     __slots__ = (
         "__weakref__",
+        "_backend",
         "_buffer",
         "_chunk",
         "_closed",
@@ -87,6 +88,7 @@ class BufferedByteReceiveStream(ByteReceiveStream):
             receive_stream, "receive_into"
         )
         self._closed = False
+        self._backend: Backend | None = None
         self._chunk = SMALL  # the next size to try while receives fill what they get
         self._filled = False
         self._fed: list[bytes] = []  # while a receive has the end of the buffer to itself
@@ -300,7 +302,7 @@ class BufferedByteReceiveStream(ByteReceiveStream):
             raise ClosedResourceError
         if buffer.claimed:
             raise BusyResourceError("reading from")
-        backend = bound_backend(buffer)
+        self._backend = backend = bound_backend(buffer, self._backend)
         buffer.claimed = True
         try:
             await backend.settle()

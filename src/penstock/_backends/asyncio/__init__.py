@@ -4,7 +4,9 @@
 ``threads`` worker threads.
 """
 
-from penstock._backends.asyncio.loop import AsyncioBackend as BACKEND
+from penstock._backends.asyncio.loop import AsyncioBackend
 from penstock._backends.asyncio.loop import current as current
 
 __all__ = ("BACKEND", "current")
+
+BACKEND = AsyncioBackend
