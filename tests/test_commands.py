@@ -46,6 +46,7 @@ def echo_server(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], tuple[
             line = server.stdout.readline()
             shown = re.fullmatch(r"listening on (\[.+\]|[^:]+):(\d+)\n", line)
             if shown is None:
+                server.kill()  # so that its last words have an end
                 assert server.stderr is not None
                 raise AssertionError(line + server.stderr.read())
             yield server, (shown[1].strip("[]"), int(shown[2]))
