@@ -228,7 +228,10 @@ class AsyncioTaskGroup(TaskGroup):
         else:
             self._tasks.add(task)
             task.add_done_callback(ended)
-        return task
+        try:
+            return task
+        finally:
+            del task  # the traceback of an eager task's error leads back to this frame
 
     def _child_has_ended(self, task: Task[Any]) -> None:
         error = None if task.cancelled() else task.exception()

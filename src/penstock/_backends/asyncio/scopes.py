@@ -322,8 +322,8 @@ class AsyncioCancelScope(CancelScope):
         if self._entered:
             raise RuntimeError("Each CancelScope may only be used for a single 'with' block")
         states = self._states
-        task = current_task(states.loop)
-        if task is None:
+        task = current_task()
+        if task is None or task.get_loop() is not states.loop:
             raise RuntimeError("a cancel scope can only be entered in a task of its event loop")
         state = states.make(task)
         states.give_back(state, task)
