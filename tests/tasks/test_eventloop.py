@@ -165,7 +165,7 @@ async def test_wait_all_tasks_blocked_is_cancelled_while_others_are_busy() -> No
 
 
 async def test_ready_budget_is_set_for_the_running_loop() -> None:
-    assert ready_budget() == 64
+    assert ready_budget() == 256
     set_ready_budget(1)
     assert ready_budget() == 1
 
@@ -175,7 +175,7 @@ async def test_ready_budget_is_checked() -> None:
         set_ready_budget(0)
     with pytest.raises(TypeError, match="'many'"):
         set_ready_budget("many")  # type: ignore[arg-type]
-    assert ready_budget() == 64
+    assert ready_budget() == 256
 
 
 def test_ready_budget_of_one_loop_is_not_that_of_the_next(backend: Any) -> None:
@@ -186,7 +186,7 @@ def test_ready_budget_of_one_loop_is_not_that_of_the_next(backend: Any) -> None:
         return ready_budget()
 
     backend.run(change)
-    assert backend.run(read) == 64
+    assert backend.run(read) == 256
 
 
 def test_backend_object_is_closed_with_its_loop(backend: Any) -> None:
