@@ -38,7 +38,12 @@ def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Comple
 def echo_server(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], tuple[str, int]]]:
     """Run the echo command; yield its process and the address that it prints."""
     server = subprocess.Popen(
-        [*COMMAND, "echo", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, "echo", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # With PYTHONUNBUFFERED the address would come out without being flushed.
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
     )
     with server:
         try:
