@@ -245,21 +245,15 @@ class BufferedByteReceiveStream(ByteReceiveStream):
                 except EndOfStream:
                     if not len(self._buffer):
                         raise
-                    return await self._last_line(index(max_bytes))
+                    break
             else:
                 await self._settle()
             data = self._take_until(LINE_ENDS, max_bytes)
-        return data
-
-    async def _last_line(self, max_bytes: int) -> bytes:
-        size = len(self._buffer)
-        if size > max_bytes:  # by a CR that turned out to be part of the line
+        else:
+            return data
+        if len(self._buffer) > index(max_bytes):  # by a CR that turned out to be part of it
             raise DelimiterNotFound(max_bytes)
-        data = None
-        while data is None:
-            await self._settle()
-            data = self._take(size)
-        return data
+        return await self.receive_exactly(len(self._buffer))
 
     async def peek(self, nbytes: int) -> bytes:
         """Return the next bytes without consuming them.
