@@ -1,4 +1,4 @@
-"""What only asyncio can get wrong: native cancellation, counts, and how often a task is cancelled."""
+"""What only asyncio can get wrong: native cancellation, counts, and how often it is sent."""
 
 from __future__ import annotations
 

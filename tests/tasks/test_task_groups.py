@@ -10,12 +10,11 @@ from contextvars import ContextVar
 from typing import Any
 
 import pytest
-from pytest import RaisesGroup
 
 import penstock
 from penstock import TASK_STATUS_IGNORED
 from penstock.abc import TaskStatus
-from penstock.lowlevel import checkpoint
+from penstock.lowlevel import cancel_shielded_checkpoint, checkpoint
 
 
 async def fail(exc: BaseException) -> None:
@@ -102,7 +101,7 @@ async def test_child_error_cancels_the_others_and_leaves_in_a_group() -> None:
             cancelled.append(1)
             raise
 
-    with RaisesGroup(ValueError) as raised:
+    with pytest.RaisesGroup(ValueError) as raised:
         async with penstock.create_task_group() as tg:
             tg.start_soon(other)
             tg.start_soon(other)
@@ -114,7 +113,7 @@ async def test_child_error_cancels_the_others_and_leaves_in_a_group() -> None:
 
 
 async def test_child_error_cancels_the_block() -> None:
-    with RaisesGroup(ValueError):
+    with pytest.RaisesGroup(ValueError):
         async with penstock.create_task_group() as tg:
             tg.start_soon(fail, ValueError(1))
             await penstock.sleep_forever()
@@ -122,7 +121,7 @@ async def test_child_error_cancels_the_block() -> None:
 
 
 async def test_block_error_cancels_the_children_and_leaves_in_a_group() -> None:
-    with RaisesGroup(ValueError):
+    with pytest.RaisesGroup(ValueError):
         async with penstock.create_task_group() as tg:
             tg.start_soon(penstock.sleep_forever)
             raise ValueError
@@ -135,7 +134,7 @@ async def test_all_errors_leave_together() -> None:
         finally:
             raise TypeError
 
-    with RaisesGroup(ValueError, TypeError, KeyError):
+    with pytest.RaisesGroup(ValueError, TypeError, KeyError):
         async with penstock.create_task_group() as tg:
             tg.start_soon(fail_late)
             await penstock.wait_all_tasks_blocked()
@@ -147,7 +146,7 @@ async def test_base_exceptions_leave_in_a_base_exception_group() -> None:
     class Stop(BaseException):
         pass
 
-    with RaisesGroup(Stop) as raised:
+    with pytest.RaisesGroup(Stop) as raised:
         async with penstock.create_task_group() as tg:
             tg.start_soon(fail, Stop())
             await penstock.sleep_forever()
@@ -155,13 +154,12 @@ async def test_base_exceptions_leave_in_a_base_exception_group() -> None:
 
 
 async def test_errors_beside_cancellations_leave_without_them() -> None:
-    with penstock.CancelScope() as scope:
-        with RaisesGroup(ValueError):
-            async with penstock.create_task_group() as tg:
-                tg.start_soon(penstock.sleep_forever)
-                await penstock.wait_all_tasks_blocked()
-                scope.cancel()
-                tg.start_soon(fail, ValueError())
+    with penstock.CancelScope() as scope, pytest.RaisesGroup(ValueError):
+        async with penstock.create_task_group() as tg:
+            tg.start_soon(penstock.sleep_forever)
+            await penstock.wait_all_tasks_blocked()
+            scope.cancel()
+            tg.start_soon(fail, ValueError())
     assert not scope.cancelled_caught
 
 
@@ -191,8 +189,9 @@ async def test_only_cancellations_collapse_to_one() -> None:
                 await penstock.wait_all_tasks_blocked()
                 scope.cancel()
         except BaseException as exc:
-            assert type(exc) is penstock.get_cancelled_exc_class()
+            raised = type(exc)
             raise
+    assert raised is penstock.get_cancelled_exc_class()
     assert scope.cancelled_caught
 
 
@@ -281,7 +280,7 @@ async def test_group_in_an_async_generator_context_manager_works() -> None:
         async with penstock.create_task_group() as tg:
             yield tg
 
-    with RaisesGroup(StopIteration):
+    with pytest.RaisesGroup(StopIteration):
         async with manager() as tg:
             tg.start_soon(penstock.sleep_forever)
             await checkpoint()
@@ -328,7 +327,7 @@ async def test_child_that_fails_after_it_is_up_fails_the_group() -> None:
         await checkpoint()
         raise ValueError
 
-    with RaisesGroup(ValueError):
+    with pytest.RaisesGroup(ValueError):
         async with penstock.create_task_group() as tg:
             await tg.start(child)
             await penstock.sleep_forever()
@@ -454,6 +453,23 @@ async def test_errors_leave_no_reference_cycle() -> None:
             async with penstock.create_task_group() as tg:
                 tg.start_soon(penstock.sleep_forever)
 
+    async def child_cancelled_at_entry() -> None:
+        async with penstock.create_task_group() as tg:
+            tg.cancel_scope.cancel()
+            tg.start_soon(wait_late)
+
+    async def wait_late() -> None:
+        await cancel_shielded_checkpoint()  # in the first step of an eager task CPython makes one
+        await penstock.sleep_forever()
+
+    async def start_cancelled() -> None:
+        async def child(*, task_status: TaskStatus) -> None:
+            await penstock.sleep_forever()
+
+        async with penstock.create_task_group() as tg:
+            with penstock.move_on_after(0.001):
+                await tg.start(child)
+
     async def scope_cancelled() -> None:
         with penstock.CancelScope() as scope:
             scope.cancel()
@@ -464,6 +480,8 @@ async def test_errors_leave_no_reference_cycle() -> None:
         block_fails,
         start_fails,
         group_cancelled,
+        child_cancelled_at_entry,
+        start_cancelled,
         scope_cancelled,
     ):
         gc.collect()

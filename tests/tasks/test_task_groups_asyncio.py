@@ -7,7 +7,6 @@ import sys
 from typing import Any
 
 import pytest
-from pytest import RaisesGroup
 
 import penstock
 from penstock.abc import TaskStatus
@@ -81,7 +80,7 @@ async def test_native_cancellation_of_the_host_survives_errors_of_its_children()
             raise ValueError
 
     async def host() -> None:
-        with RaisesGroup(ValueError):
+        with pytest.RaisesGroup(ValueError):
             async with penstock.create_task_group() as tg:
                 tg.start_soon(child)
         await asyncio.sleep(10)
@@ -167,11 +166,10 @@ async def test_starting_child_of_a_cancelled_group_is_reported_to_a_starter_outs
         with pytest.raises(RuntimeError, match="Child exited without calling"):
             await tg.start(child)
 
-    async with penstock.create_task_group() as outside:
-        async with penstock.create_task_group() as tg:
-            outside.start_soon(starter, tg)
-            await penstock.wait_all_tasks_blocked()
-            tg.cancel_scope.cancel()
+    async with penstock.create_task_group() as outside, penstock.create_task_group() as tg:
+        outside.start_soon(starter, tg)
+        await penstock.wait_all_tasks_blocked()
+        tg.cancel_scope.cancel()
 
 
 async def test_child_is_the_coroutine_itself_under_its_own_name() -> None:
@@ -294,7 +292,7 @@ if sys.version_info >= (3, 12):
             raise ValueError
 
         async def main() -> None:
-            with RaisesGroup(ValueError):
+            with pytest.RaisesGroup(ValueError):
                 async with penstock.create_task_group() as tg:
                     tg.start_soon(child)
                     assert tg.cancel_scope.cancel_called

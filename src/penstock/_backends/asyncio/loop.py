@@ -189,6 +189,12 @@ class AsyncioBackend(Backend):
 _backends: dict[AbstractEventLoop, AsyncioBackend] = {}
 
 
+def find() -> AsyncioBackend | None:
+    """Return the backend object of the running asyncio event loop, if there is one already."""
+    loop = events._get_running_loop()
+    return None if loop is None else _backends.get(loop)
+
+
 def current() -> AsyncioBackend:
     """Return the backend object of the running asyncio event loop."""
     loop = asyncio.get_running_loop()

@@ -110,12 +110,19 @@ class TaskStates:
             CancelledError: It is; the message names the scope, and the reason if there is one.
         """
         if self.cancelled:
-            task = current_task(self.loop)
-            state = None if task is None else self.find(task)
-            if state is not None:
-                scope = effective(state.scope)
-                if scope is not None:
-                    raise CancelledError(scope.message())
+            scope = self._pending()
+            if scope is not None:
+                raise CancelledError(scope.message())
+
+    def _pending(self) -> AsyncioCancelScope | None:
+        """Return the cancelled scope that the current task is in, if any.
+
+        A function of its own: a task that is cancelled keeps the exception, whose traceback must
+        not lead back to the task.
+        """
+        task = current_task(self.loop)
+        state = None if task is None else self.find(task)
+        return None if state is None else effective(state.scope)
 
     # -- counting --------------------------------------------------------------------------
 
