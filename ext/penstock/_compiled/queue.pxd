@@ -4,7 +4,10 @@ from penstock._compiled.budget cimport ReadyBudget
 
 
 cdef class End:
-    cdef Py_ssize_t _waiting  # how many wait at this end: closing it need not look for none
+    # Who waits at this end, in order: closing it must not search for them among all.
+    # Not owned: whoever is in this list is in one of the queue's, too.
+    cdef PyObject* _first
+    cdef PyObject* _last
 
 
 cdef class Waiter:
@@ -13,8 +16,11 @@ cdef class Waiter:
     cdef object _wake      # ends the wait; false where it had been cancelled
     cdef End _end          # closing it ends the wait
     cdef int _state
+    cdef Py_ssize_t _age   # the queue's, when this one was promised an item
     cdef PyObject* _before  # neighbours in the list of waiters; not owned, NULL unless linked
     cdef PyObject* _after
+    cdef PyObject* _end_before  # the same in the list of its end
+    cdef PyObject* _end_after
 
 
 cdef struct WaitList:       # in order of arrival; owns a reference to each waiter in it
@@ -30,7 +36,8 @@ cdef class ItemQueue:
     # I4  no receiver end is open => no sender waits
     # I5  no sender end is open and nothing is reserved => no receiver waits
     # I6  whoever is in senders or receivers is WAITING, and nobody else is
-    # I7  the waiting counts of all ends add up to the waiters
+    # I7  whoever is in senders or receivers is in the list of its end, and nobody else is
+    # I8  reserved counts promises of this age; those of an older one are void
     #
     # The ring, items[(head + 0 .. length - 1) & mask], owns a reference to each of its items.
     # It is whole before a reference is dropped: a destructor may come back in.
@@ -39,6 +46,7 @@ cdef class ItemQueue:
     cdef Py_ssize_t _head
     cdef Py_ssize_t _length
     cdef Py_ssize_t _reserved
+    cdef Py_ssize_t _age         # how often the queue was bound
     cdef Py_ssize_t _limit       # max_buffer_size as a number of items
     cdef Py_ssize_t _peak
     cdef Py_ssize_t _open_senders
@@ -51,6 +59,7 @@ cdef class ItemQueue:
     cdef bint _has_room(self) noexcept
     cdef bint _has_items(self) noexcept
     cdef bint _is_usable(self) except -1
+    cdef int _charge(self, Py_ssize_t moved) except -1
     cdef int _push(self, object item) except -1
     cdef object _shift(self)
     cdef bint _put(self, object item) except -1

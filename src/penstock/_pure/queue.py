@@ -37,22 +37,26 @@ NOTHING: Final[Any] = _Nothing()
 #: Items that one batch operation moves at most: about 0.1 ms compiled, 0.5 ms pure.
 BATCH = 4096
 
+#: What an item of a batch counts on the ready budget, in bytes: a full batch ends it.
+ITEM = 64
+
 WAITING, PROMISED, TAKEN, GONE, CLOSED = range(5)
 
 
 class End:
     """One open end of a queue: a stream or one of its clones."""
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_waiters",)
 
     def __init__(self) -> None:
-        self._waiting = 0  # how many wait at this end: closing it need not look for none
+        # Who waits at this end, in order: closing it must not search for them among all.
+        self._waiters: dict[Waiter, None] = {}
 
 
 class Waiter:
     """One task that waits at one end of a queue."""
 
-    __slots__ = ("_end", "_item", "_state", "_wait", "_wake")
+    __slots__ = ("_age", "_end", "_item", "_state", "_wait", "_wake")
 
     def __init__(self, item: Any, wait: Any, wake: Callable[[Any], bool], end: End) -> None:
         self._item = item
@@ -60,6 +64,7 @@ class Waiter:
         self._wake = wake
         self._end = end
         self._state = WAITING
+        self._age = 0  # the queue's, when this one was promised an item
 
     @property
     def taken(self) -> bool:
@@ -80,8 +85,10 @@ class ItemQueue:
     # I4  no receiver end is open => no sender waits
     # I5  no sender end is open and nothing is reserved => no receiver waits
     # I6  whoever is in senders or receivers is WAITING, and nobody else is
-    # I7  the waiting counts of all ends add up to the waiters
+    # I7  whoever is in senders or receivers is in the list of its end, and nobody else is
+    # I8  reserved counts promises of this age; those of an older one are void
     __slots__ = (
+        "_age",
         "_budget",
         "_items",
         "_max_buffer_size",
@@ -98,6 +105,7 @@ class ItemQueue:
         self._max_buffer_size = max_buffer_size
         self._items: deque[Any] = deque()
         self._reserved = 0
+        self._age = 0
         self._peak = 0
         self._open_senders = self._open_receivers = 0
         self._senders: OrderedDict[Waiter, None] = OrderedDict()
@@ -154,12 +162,15 @@ class ItemQueue:
     def bind(self, budget: ReadyBudget | None) -> None:
         """Count ready operations on ``budget``; forget who waited under another one.
 
-        They are tasks of an event loop that has ended: nothing can wake them.
+        They are tasks of an event loop that has ended: nothing can wake them, and what they
+        were promised they will not collect.
         """
         if budget is not self._budget:
             for waiters in (self._senders, self._receivers):
                 while waiters:
                     self._pop(waiters)._state = GONE
+            self._reserved = 0
+            self._age += 1
         self._budget = budget
 
     @property
@@ -205,6 +216,7 @@ class ItemQueue:
         stop = min(len(items), start + BATCH)
         while done < stop and self._room() and self._put(items[done]):
             done += 1
+        self._charge(done - start)
         return done - start
 
     def get(self) -> Any:
@@ -229,17 +241,28 @@ class ItemQueue:
         Returns:
             The items; empty in the cases in which :meth:`get` returns :data:`NOTHING`.
         """
-        items: list[Any] = []
         if len(self._items) <= self._reserved and not self._senders:
-            return items
+            return []
         if self._budget is None or not self._budget.spend():
-            return items
-        for _ in range(min(max_items, BATCH)):
-            item = self._get()
-            if item is NOTHING:
-                break
-            items.append(item)
+            return []
+        return self.get_many_nowait(max_items)
+
+    def get_many_nowait(self, max_items: int) -> list[Any]:
+        """Do what :meth:`get_many` does, without counting it as an operation."""
+        items: list[Any] = []
+        if self.usable:
+            for _ in range(min(max_items, BATCH)):
+                item = self._get()
+                if item is NOTHING:
+                    break
+                items.append(item)
+            self._charge(len(items))
         return items
+
+    def _charge(self, moved: int) -> None:
+        """Count the items of a batch: 64 full ones in a row would keep others waiting."""
+        if self._budget is not None:
+            self._budget.spend_bytes(moved * ITEM)
 
     def _room(self) -> bool:
         return bool(self._receivers) or len(self._items) - self._reserved < self._max_buffer_size
@@ -283,6 +306,7 @@ class ItemQueue:
         while self._receivers:
             waiter = self._pop(self._receivers)
             waiter._state = PROMISED
+            waiter._age = self._age
             self._reserved += 1
             if waiter._wake(waiter._wait):
                 return True
@@ -324,7 +348,7 @@ class ItemQueue:
         Returns:
             The item, or :data:`NOTHING` if the wait ended because an end was closed.
         """
-        if waiter._state != PROMISED:
+        if waiter._state != PROMISED or waiter._age != self._age:
             return NOTHING
         waiter._state = TAKEN
         self._reserved -= 1
@@ -339,7 +363,7 @@ class ItemQueue:
         state, waiter._state = waiter._state, GONE
         if state == WAITING:
             self._remove(self._receivers, waiter)
-        elif state == PROMISED:
+        elif state == PROMISED and waiter._age == self._age:
             self._reserved -= 1
             if not self._promise():
                 if not self._open_receivers:
@@ -364,19 +388,19 @@ class ItemQueue:
         if self._budget is not None:
             self._budget.turn()
         waiters[waiter] = None
-        waiter._end._waiting += 1
+        waiter._end._waiters[waiter] = None
         return waiter
 
     @staticmethod
     def _pop(waiters: OrderedDict[Waiter, None]) -> Waiter:
         waiter, _ = waiters.popitem(last=False)
-        waiter._end._waiting -= 1
+        del waiter._end._waiters[waiter]
         return waiter
 
     @staticmethod
     def _remove(waiters: OrderedDict[Waiter, None], waiter: Waiter) -> None:
         del waiters[waiter]
-        waiter._end._waiting -= 1
+        del waiter._end._waiters[waiter]
 
     # -- ends ------------------------------------------------------------------------------
 
@@ -414,9 +438,7 @@ class ItemQueue:
 
     def _end_waits(self, waiters: OrderedDict[Waiter, None], end: End | None) -> None:
         """End the waits at ``end``, or at all ends."""
-        if end is not None and not end._waiting:
-            return
-        ended = [waiter for waiter in waiters if end is None or waiter._end is end]
+        ended = list(waiters if end is None else end._waiters)
         for waiter in ended:
             self._remove(waiters, waiter)
             waiter._state = CLOSED
@@ -445,6 +467,6 @@ class ItemQueue:
         assert all(waiter._state == WAITING for waiter in self._senders), "I6"
         assert all(waiter._state == WAITING for waiter in self._receivers), "I6"
         ends = {waiter._end for waiter in (*self._senders, *self._receivers)}
-        waiting = len(self._senders) + len(self._receivers)
-        assert sum(end._waiting for end in ends) == waiting, "I7"
+        at_ends = [waiter for end in ends for waiter in end._waiters]
+        assert sorted(map(id, at_ends)) == sorted(map(id, (*self._senders, *self._receivers))), "I7"
         assert self._max_buffer_size == math.inf or self._peak <= self._max_buffer_size

@@ -49,7 +49,10 @@ class AsyncioBackend(Backend):
     def wake(wait: Future[None]) -> bool:
         if wait.done():
             return False
-        wait.set_result(None)
+        try:
+            wait.set_result(None)
+        except RuntimeError:  # its event loop was closed and left it behind
+            return False
         return True
 
     async def settle(self) -> None:
