@@ -1,5 +1,16 @@
 """What an event loop gives the kernels, without an event loop: waits, and how they end."""
 
+import threading
+
+
+def in_thread(func):
+    """Return what ``func`` returns in another thread."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(func()))
+    thread.start()
+    thread.join()
+    return results[0]
+
 
 class Wait:
     """One wait of one task."""

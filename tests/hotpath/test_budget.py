@@ -1,19 +1,9 @@
 """What the ready budget promises, asked of each twin in turn."""
 
-import threading
-
 import pytest
+from fakes import in_thread
 
 KIBIBYTES_256 = 262_144
-
-
-def in_thread(func):
-    """Return what ``func`` returns in another thread."""
-    results = []
-    thread = threading.Thread(target=lambda: results.append(func()))
-    thread.start()
-    thread.join()
-    return results[0]
 
 
 def spend_all(budget):

@@ -4,6 +4,7 @@ from penstock._compiled.budget cimport ReadyBudget
 
 
 cdef class End:
+    cdef bint _open
     cdef Py_ssize_t _waiting  # how many wait at this end: closing it need not look for none
 
 
@@ -13,6 +14,7 @@ cdef class Waiter:
     cdef object _wake      # ends the wait; false where it had been cancelled
     cdef End _end          # closing it ends the wait
     cdef int _state
+    cdef unsigned int _binding  # which binding of the queue it waits under
     cdef PyObject* _before  # neighbours in the list of waiters; not owned, NULL unless linked
     cdef PyObject* _after
 
@@ -31,6 +33,7 @@ cdef class ItemQueue:
     # I5  no sender end is open and nothing is reserved => no receiver waits
     # I6  whoever is in senders or receivers is WAITING, and nobody else is
     # I7  the waiting counts of all ends add up to the waiters
+    # I8  whoever waits or is promised an item has come under the present binding
     #
     # The ring, items[(head + 0 .. length - 1) & mask], owns a reference to each of its items.
     # It is whole before a reference is dropped: a destructor may come back in.
@@ -46,10 +49,12 @@ cdef class ItemQueue:
     cdef WaitList _senders
     cdef WaitList _receivers
     cdef ReadyBudget _budget     # None: not bound to an event loop
+    cdef unsigned int _bindings
     cdef object _max_buffer_size
 
     cdef bint _has_room(self) noexcept
     cdef bint _has_items(self) noexcept
+    cdef int _bind(self, ReadyBudget budget) except -1
     cdef bint _is_usable(self) except -1
     cdef int _push(self, object item) except -1
     cdef object _shift(self)
@@ -60,4 +65,5 @@ cdef class ItemQueue:
     cdef int _end_receivers(self) except -1
     cdef int _end_waits(self, WaitList* waiters, End end) except -1
     cdef int _drop_items(self) except -1
+    cdef void _give_back(self) noexcept
     cdef int _resize(self, Py_ssize_t capacity) except -1
