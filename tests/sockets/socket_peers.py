@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import socket
@@ -10,6 +11,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import pytest
+import uvloop
+
 import penstock
 from penstock.abc import SocketAttribute, SocketListener, SocketStream
 from penstock.lowlevel import checkpoint
@@ -17,6 +21,18 @@ from penstock.lowlevel import checkpoint
 HOST = "127.0.0.1"
 #: Turns of the event loop after which something that should have happened has not.
 MANY_TURNS = 20_000
+
+uvloop.new_event_loop().close()  # opens what uvloop opens once per process, and keeps
+
+
+@pytest.fixture(autouse=True)
+def every_descriptor_is_closed() -> Iterator[None]:
+    """Fail a test that leaves a descriptor open; every module of socket tests imports this."""
+    before = open_descriptors()
+    yield
+    if open_descriptors() - before:
+        gc.collect()
+    assert open_descriptors() <= before
 
 
 @asynccontextmanager

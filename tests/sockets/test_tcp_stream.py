@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from socket_peers import accepted, connected, drain, fill, receive_all, reset
+from socket_peers import every_descriptor_is_closed as every_descriptor_is_closed
 
 import penstock
 from penstock import BrokenResourceError, ClosedResourceError, EndOfStream
