@@ -108,6 +108,9 @@ class TCPListener(SocketListener):
             else:
                 try:
                     await wait
+                except (RuntimeError, TypeError):  # what event loops say to a wait of another one
+                    self._check_loop()
+                    raise
                 finally:
                     registration.reader = None
 
@@ -129,8 +132,7 @@ class TCPListener(SocketListener):
         registration = self._registration
         if registration.fd < 0:
             raise ClosedResourceError
-        if not self._backend.is_current():
-            raise RuntimeError("this listener belongs to another event loop or thread")
+        self._check_loop()
         if registration.reader is not None:
             raise BusyResourceError("accepting connections from")
         registration.reader = self._backend.new_wait()  # nobody awaits it: the direction is taken
@@ -138,6 +140,10 @@ class TCPListener(SocketListener):
             await self._backend.settle()
         finally:
             registration.reader = None
+
+    def _check_loop(self) -> None:
+        if not self._backend.is_current():
+            raise RuntimeError("this listener belongs to another event loop or thread")
 
     async def _exhausted(self, exc: OSError) -> None:
         """Pause because the system has nothing left for one more connection."""

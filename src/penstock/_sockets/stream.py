@@ -76,6 +76,9 @@ class ConnectedSocketStream(SocketStream):
                 data = registration.recv(max_bytes)
         except OSError as exc:
             self._failed(exc)
+        except (RuntimeError, TypeError):  # what event loops say to a wait of another one
+            self._check_loop()
+            raise
         if data:
             return data
         self._ended()
@@ -96,6 +99,9 @@ class ConnectedSocketStream(SocketStream):
                 nbytes = registration.recv_into(buffer)
         except OSError as exc:
             self._failed(exc)
+        except (RuntimeError, TypeError):  # what event loops say to a wait of another one
+            self._check_loop()
+            raise
         if nbytes:
             return nbytes
         self._ended()
@@ -135,6 +141,9 @@ class ConnectedSocketStream(SocketStream):
                 await self._send_rest(item, left)
         except OSError as exc:
             self._failed(exc)
+        except (RuntimeError, TypeError):  # what event loops say to a wait of another one
+            self._check_loop()
+            raise
 
     async def _send_rest(self, item: ReadableBuffer, left: int) -> None:
         registration = self._registration
@@ -157,6 +166,9 @@ class ConnectedSocketStream(SocketStream):
             await self._send_views(views)
         except OSError as exc:
             self._failed(exc)
+        except (RuntimeError, TypeError):  # what event loops say to a wait of another one
+            self._check_loop()
+            raise
         finally:
             for view in views:
                 view.release()
@@ -226,6 +238,9 @@ class ConnectedSocketStream(SocketStream):
     def _check_usable(self) -> None:
         if self._registration.fd < 0:
             raise ClosedResourceError
+        self._check_loop()
+
+    def _check_loop(self) -> None:
         if not self._backend.is_current():
             raise RuntimeError("this stream belongs to another event loop or thread")
 
