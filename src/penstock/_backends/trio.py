@@ -30,15 +30,20 @@ class _Wait:
         self.task: trio.lowlevel.Task | None = current_task()
         self.parked = False
 
-    def __await__(self) -> Generator[Any, None, None]:
+    # Returns a generator and is none: a frame less at each resumption.
+    def __await__(self) -> Generator[Any, Any, None]:
         if self.task is None:  # woken before it was awaited
-            return
+            return _over()
         self.parked = True
-        yield from wait_task_rescheduled(self._abort).__await__()
+        return wait_task_rescheduled(self._abort).__await__()
 
     def _abort(self, _raise_cancel: Callable[[], None]) -> Abort:
         self.task = None
         return Abort.SUCCEEDED
+
+
+def _over() -> Generator[Any, Any, None]:
+    yield from ()
 
 
 def _cancellation_probe() -> Callable[[], bool]:

@@ -303,9 +303,7 @@ class ItemQueue:
 
     # -- waiting ---------------------------------------------------------------------------
 
-    def park_sender(
-        self, item: Any, wait: Any, wake: Callable[[Any], bool], end: End
-    ) -> Waiter:
+    def park_sender(self, item: Any, wait: Any, wake: Callable[[Any], bool], end: End) -> Waiter:
         """Queue up with ``item``, after :meth:`put` has found no room.
 
         Args:

@@ -30,20 +30,27 @@ __all__ = ("TCPListener", "create_tcp_listener")
 logger = logging.getLogger("penstock.listener")
 
 #: What a connection that was gone before it was accepted can leave behind: accept(2), "Error
-#: handling".  The next one may be well.
+#: handling".  The next one may be well.  Not every system knows all of them.
 GONE = frozenset(
-    getattr(errno, name)
+    getattr(errno, name, -1)
     for name in (
-        "ECONNABORTED ECONNRESET EHOSTDOWN EHOSTUNREACH ENETDOWN ENETUNREACH ENONET ENOPROTOOPT "
-        "EOPNOTSUPP EPERM EPROTO ETIMEDOUT"
-    ).split()
-    if hasattr(errno, name)
+        "ECONNABORTED",
+        "ECONNRESET",
+        "EHOSTDOWN",
+        "EHOSTUNREACH",
+        "ENETDOWN",
+        "ENETUNREACH",
+        "ENONET",
+        "ENOPROTOOPT",
+        "EOPNOTSUPP",
+        "EPERM",
+        "EPROTO",
+        "ETIMEDOUT",
+    )
 )
-#: What the system says when it has no descriptor or no memory for one more connection.
-#: (ENOSPC: for watching it.)
-EXHAUSTED = frozenset(
-    (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC)
-)
+#: What the system says when it has no descriptor or no memory for one more connection, or cannot
+#: watch one more (ENOSPC).
+EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC))
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 1.0  # seconds between tries while exhausted, doubling
 LOG_INTERVAL = 5.0  # seconds between two log lines about it
 
@@ -234,9 +241,7 @@ class TCPListener(SocketListener):
             warnings.warn(f"Unclosed {self!r}", ResourceWarning, stacklevel=1, source=self)
 
 
-async def _handle(
-    handler: Callable[[SocketStream], Awaitable[Any]], stream: SocketStream
-) -> None:
+async def _handle(handler: Callable[[SocketStream], Awaitable[Any]], stream: SocketStream) -> None:
     ended = False
     try:
         await handler(stream)
@@ -282,9 +287,7 @@ async def create_tcp_listener(
     dual_stack = local_host is None and family == socket.AF_UNSPEC and socket.has_dualstack_ipv6()
     if dual_stack:
         family = socket.AF_INET6
-    infos = await resolve(
-        backend, local_host, local_port, family=family, flags=socket.AI_PASSIVE
-    )
+    infos = await resolve(backend, local_host, local_port, family=family, flags=socket.AI_PASSIVE)
     family, kind, protocol, _, address = infos[0]
     sock = socket.socket(family, kind, protocol)
     try:

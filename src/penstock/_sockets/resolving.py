@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, TypeAlias
 
@@ -13,7 +14,7 @@ from penstock._backends import Backend
 __all__ = ("AddressInfo", "Host", "resolve", "show_address")
 
 #: family, type, protocol, canonical name, address: as ``socket.getaddrinfo`` returns it.
-AddressInfo: TypeAlias = tuple[int, int, int, str, Any]
+AddressInfo: TypeAlias = tuple[Any, Any, int, str, Any]
 Host: TypeAlias = str | IPv4Address | IPv6Address
 
 
@@ -37,7 +38,7 @@ def check_port(name: str, port: object, lowest: int = 0) -> None:
 
 async def resolve(
     backend: Backend, host: Host | None, port: int, *, family: int = 0, flags: int = 0
-) -> list[AddressInfo]:
+) -> Sequence[AddressInfo]:
     """Look up the TCP addresses of a host, in the order in which the system prefers them.
 
     Numeric addresses are not looked up; names are, in a worker thread that is abandoned on

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address
-from socket import AddressFamily, AF_INET, AF_INET6, socket
+from socket import AF_INET, AF_INET6, AddressFamily, socket
 from typing import Any, TypeAlias
 
 from penstock._exceptions import ClosedResourceError

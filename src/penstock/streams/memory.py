@@ -185,26 +185,22 @@ class MemoryObjectSendStream(_End, ObjectSendStream[T_contra], Generic[T_contra]
             await self._send_slowly(item)
 
     async def _send_slowly(self, item: T_contra) -> None:
-        backend = await self._settle()
         queue = self._queue
-        if queue.put(item):
-            self._sent(None)
-            return
-        if not queue.open_receivers:
-            raise BrokenResourceError
-        wait = backend.new_wait()
-        waiter = queue.park_sender(item, wait, backend.wake, self._end)
+        waiter = None
         try:
-            await wait
+            backend = await self._settle()
+            if not queue.put(item):
+                if not queue.open_receivers:
+                    raise BrokenResourceError
+                wait = backend.new_wait()
+                waiter = queue.park_sender(item, wait, backend.wake, self._end)
+                await wait
+                if not waiter.taken:
+                    raise ClosedResourceError if self._closed else BrokenResourceError
         except BaseException:
-            self._sent(0 if queue.cancel_sender(waiter) else 1)
+            self._sent(0 if waiter is None or queue.cancel_sender(waiter) else 1)
             raise
-        if waiter.taken:
-            self._sent(None)
-        elif self._closed:
-            raise ClosedResourceError
-        else:
-            raise BrokenResourceError
+        self._sent(None)
 
     def _sent(self, partial: int | None) -> None:
         """Note how much of a send went out, and let the next one through here if not all did."""
@@ -414,8 +410,7 @@ class create_memory_object_stream(  # noqa: N801 - called, and subscripted, like
     ) -> tuple[MemoryObjectSendStream[T_Item], MemoryObjectReceiveStream[T_Item]]:
         if max_buffer_size != math.inf and not isinstance(max_buffer_size, int):
             raise ValueError(
-                "max_buffer_size must be either an integer or math.inf"
-                f", not {max_buffer_size!r}"
+                f"max_buffer_size must be either an integer or math.inf, not {max_buffer_size!r}"
             )
         if max_buffer_size < 0:
             raise ValueError(f"max_buffer_size cannot be negative: {max_buffer_size}")
