@@ -50,12 +50,15 @@ def _count(max_bytes: int) -> int:
     return min(max_bytes, LARGEST_CALL)
 
 
-def _contiguous(data: ReadableBuffer) -> memoryview:
-    """Look at bytes-like data, which ``memoryview.cast`` and the system want in one piece."""
+def _octets(data: ReadableBuffer) -> memoryview:
+    """Look at bytes-like data, which the system wants in one piece, byte by byte."""
     memory = memoryview(data)
     if not memory.c_contiguous:
         raise TypeError(f"expected contiguous bytes-like data, not {data!r}")
-    return memory
+    try:
+        return memory.cast("B")
+    except (TypeError, ValueError):  # cast() knows no structures, and no dimension of length 0
+        return memoryview(memory.tobytes())
 
 
 class Poller:
@@ -320,7 +323,7 @@ class Registration:
             How many bytes of ``data`` are left to be sent; -1: declined, or there is no room, and
             nothing was sent.
         """
-        with _contiguous(data) as memory, memory.cast("B") as octets:
+        with _octets(data) as octets:
             total = len(octets)
             if not 0 <= offset <= total:
                 raise ValueError(f"offset must be between 0 and {total}, not {offset}")
@@ -346,18 +349,22 @@ class Registration:
         """
         if not self._may_write():
             return -1
-        vector = [memoryview(buffers[first]).cast("B")[offset : offset + LARGEST_CALL]]
-        room = LARGEST_CALL - len(vector[0])
-        for buffer in buffers[first + 1 : first + LARGEST_VECTOR]:
-            if room <= 0:
-                break
-            vector.append(memoryview(buffer).cast("B")[:room])
-            room -= len(vector[-1])
+        vector: list[memoryview] = []
+        room = LARGEST_CALL
         try:
+            for buffer in buffers[first : first + LARGEST_VECTOR]:
+                if room <= 0:
+                    break
+                vector.append(_octets(buffer)[offset : offset + room])
+                room -= len(vector[-1])
+                offset = 0
             nbytes = self._sock.sendmsg(vector)
         except BlockingIOError:
             self.clear_writable()
             return -1
+        finally:
+            for view in vector:  # an exception would keep them, and the buffers locked
+                view.release()
         self._poller._budget.spend_bytes(nbytes)
         return nbytes
 
