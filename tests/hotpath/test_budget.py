@@ -22,8 +22,8 @@ def test_new_budget_lets_its_size_of_operations_through(twin):
     assert (budget.left, budget.exhausted) == (0, True)
 
 
-def test_size_defaults_to_64(twin):
-    assert spend_all(twin.ReadyBudget()) == 64
+def test_size_defaults_to_256(twin):
+    assert spend_all(twin.ReadyBudget()) == 256
 
 
 @pytest.mark.parametrize("size", [0, -1, -(10**30)])

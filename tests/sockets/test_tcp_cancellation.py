@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from conftest import BackendUnderTest
+from backends import BackendUnderTest
 from socket_peers import (
     HOST,
     connected,
@@ -34,9 +34,7 @@ Operation = Callable[[], Awaitable[Any]]
 Canceller = Callable[[Operation, int, Callable[[int], None]], Awaitable[list[Any]]]
 
 
-async def by_scope(
-    operation: Operation, turns: int, meanwhile: Callable[[int], None]
-) -> list[Any]:
+async def by_scope(operation: Operation, turns: int, meanwhile: Callable[[int], None]) -> list[Any]:
     results = []
 
     async def run() -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from threading import Thread
 from typing import Any
 
 import pytest
 import trio
-from conftest import BACKENDS, BackendUnderTest
+from backends import BACKENDS, BackendUnderTest
 from socket_peers import HOST, connected, listening, raw_socket_of, until
 from socket_peers import every_descriptor_is_closed as every_descriptor_is_closed
 
@@ -29,12 +29,13 @@ every_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=
 
 
 @pytest.fixture(params=BACKENDS, ids=lambda backend: "then " + backend.id)
-def other(request: pytest.FixtureRequest) -> Iterator[BackendUnderTest]:
-    yield request.param
+def other(request: pytest.FixtureRequest) -> BackendUnderTest:
+    param: BackendUnderTest = request.param
+    return param
 
 
 async def refused(awaitable: Awaitable[Any]) -> None:
-    with pytest.raises(RuntimeError, match="belongs to (another|an) event loop"):
+    with pytest.raises(RuntimeError, match=r"belongs to (another|an) event loop"):
         await awaitable
 
 

@@ -109,9 +109,7 @@ async def test_receive_into_counts_bytes_whatever_the_format(memory: Any) -> Non
         (bytearray(), ValueError),
     ],
 )
-async def test_bad_memory_is_refused_and_takes_nothing(
-    memory: Any, error: type[Exception]
-) -> None:
+async def test_bad_memory_is_refused_and_takes_nothing(memory: Any, error: type[Exception]) -> None:
     async with connected() as (stream, peer):
         peer.sendall(b"hello")
         with pytest.raises(error):
