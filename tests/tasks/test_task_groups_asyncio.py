@@ -227,10 +227,12 @@ if sys.version_info >= (3, 12):
 
     def test_eager_child_is_in_the_scope_of_its_group_from_its_first_step() -> None:
         steps = []
+        event = penstock.Event()
+        event.set()
 
         async def child() -> None:
             steps.append("started")
-            await checkpoint()
+            await event.wait()
             steps.append("too far")
 
         async def main() -> None:
