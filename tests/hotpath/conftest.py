@@ -3,6 +3,7 @@
 from importlib import import_module
 
 import pytest
+from fakes import Loop, socket_pair
 
 TWINS = ["pure"]
 try:
@@ -19,3 +20,25 @@ else:
 @pytest.fixture(params=TWINS)
 def twin(request):
     return import_module(f"penstock._{request.param}")
+
+
+@pytest.fixture
+def pair():
+    """Make connected pairs of sockets, which are closed after the test."""
+    made = []
+
+    def pair(kind="unix"):
+        made.extend(socket_pair(kind))
+        return made[-2:]
+
+    yield pair
+    for sock in made:
+        sock.close()
+
+
+@pytest.fixture
+def loop(twin):
+    """A poller with waits of its own."""
+    loop = Loop(twin)
+    yield loop
+    loop.poller.close()

@@ -425,9 +425,7 @@ cdef class ItemQueue:
             return _NOTHING
         waiter._state = TAKEN
         self._reserved -= 1
-        item = self._shift()
-        if self._senders.length:
-            self._refill()
+        item = self._shift()  # makes no room: it took none
         self._end_receivers()
         return item
 

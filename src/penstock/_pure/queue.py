@@ -375,9 +375,7 @@ class ItemQueue:
             return NOTHING
         waiter._state = TAKEN
         self._reserved -= 1
-        item = self._items.popleft()
-        if self._senders:
-            self._refill()
+        item = self._items.popleft()  # makes no room: it took none
         self._end_receivers()
         return item
 
