@@ -209,7 +209,7 @@ async def test_cancelled_waiter_without_epoll_loses_nothing(no_epoll):
     async def wait(stream):
         await stream.receive()
 
-    async with penstock.create_task_group() as group:
+    async with penstock.create_task_group():
         client, server = await connect()
         for _ in range(3):
             async with penstock.create_task_group() as waiting:

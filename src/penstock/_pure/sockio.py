@@ -380,9 +380,9 @@ class Registration:
             for buffer in buffers[first : first + LARGEST_VECTOR]:
                 if room <= 0:
                     break
-                octets = _octets(buffer)
-                _check_range("offset", offset, len(octets))
-                vector.append(octets[offset : offset + room])
+                with _octets(buffer) as octets:
+                    _check_range("offset", offset, len(octets))
+                    vector.append(octets[offset : offset + room])
                 room -= len(vector[-1])
                 offset = 0
             nbytes = self._sock.sendmsg(vector)
