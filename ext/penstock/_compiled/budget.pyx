@@ -43,7 +43,7 @@ cdef class ReadyBudget:
         if size < 1:
             raise ValueError(f"the ready budget must be at least 1, not {size}")
         self._size = size
-        self.start_over()
+        self.start_turn()
 
     def spend(self):
         return self.take()

@@ -64,7 +64,7 @@ class ReadyBudget:
         return self._thread != get_ident()
 
     def resize(self, size: int) -> None:
-        """Change the number of operations between two yields, and refill.
+        """Change the number of operations between two yields, and start over.
 
         Args:
             size: At least 1.
@@ -78,7 +78,7 @@ class ReadyBudget:
         if size < 1:
             raise ValueError(f"the ready budget must be at least 1, not {size}")
         self._size = size
-        self.refill()
+        self.turn()
 
     def spend(self) -> bool:
         """Take one operation from the budget.
