@@ -1,4 +1,4 @@
-"""Random programs of producers and consumers that are cancelled anywhere: every item arrives once."""
+"""Random programs of producers and consumers, cancelled anywhere: every item arrives once."""
 
 import math
 
