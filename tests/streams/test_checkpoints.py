@@ -93,7 +93,7 @@ async def cancellation_elsewhere():
             release.set()
 
 
-# -- a pending cancellation is noticed, and nothing has happened ------------------------------------
+# -- a pending cancellation is noticed, and nothing has happened ---------------------------------
 
 
 def scope_that_was_cancelled():
@@ -279,7 +279,7 @@ def test_foreign_scope_on_trio_is_noticed_at_once(operate):
     anyio.run(main, backend="trio")
 
 
-# -- yielding, at least once in every ready budget ---------------------------------------------------
+# -- yielding, at least once in every ready budget -----------------------------------------------
 
 
 class Turns:
@@ -441,10 +441,10 @@ async def test_yield_comes_before_the_effect(backend, operate, held):
 
             await operate(streams)
             facts = streams.facts()
-            async with cancellation_elsewhere() if held else nullcontext():
-                async with create_task_group() as tg:
-                    tg.start_soon(cancel)
-                    tg.start_soon(child)
+            elsewhere = cancellation_elsewhere() if held else nullcontext()
+            async with elsewhere, create_task_group() as tg:
+                tg.start_soon(cancel)
+                tg.start_soon(child)
             if scope.cancelled_caught:
                 assert streams.facts() == facts
             seen.add(scope.cancelled_caught)
@@ -468,7 +468,7 @@ def test_native_cancellation_in_the_yield_has_no_effect(asyncio_backend, operate
     asyncio_backend.run(main)
 
 
-# -- while a cancellation is pending elsewhere ---------------------------------------------------------
+# -- while a cancellation is pending elsewhere ---------------------------------------------------
 
 
 @pytest.mark.parametrize("budget", [1, 2, 64])
@@ -509,7 +509,7 @@ async def test_others_go_on_while_a_shielded_task_is_cancelled(backend, budget):
     assert got == list(range(600))
 
 
-# -- the size of the budget ---------------------------------------------------------------------------
+# -- the size of the budget ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [0, -1, -(10**30)])

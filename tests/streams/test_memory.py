@@ -52,7 +52,7 @@ def test_create_keeps_the_size(size):
 
 @pytest.mark.parametrize("size", [1.0, 0.5, math.nan, -math.inf, "1", None])
 def test_create_with_a_size_that_is_no_integer(size):
-    with pytest.raises(ValueError, match="must be either an integer or math[.]inf"):
+    with pytest.raises(ValueError, match=r"must be either an integer or math\.inf"):
         create_memory_object_stream(size)
 
 

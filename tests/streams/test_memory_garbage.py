@@ -1,4 +1,4 @@
-"""What is left behind when operations fail: nothing; and how much work many waiters make: linear."""
+"""Operations that fail leave nothing behind, and many waiting tasks make linear work."""
 
 import asyncio
 import gc
