@@ -195,25 +195,26 @@ class Ledger:
             else:
                 await stream.send_many(batch)
         except BaseException as exc:
-            partial = stream.partial_send
-            assert partial is not None
-            assert 0 <= partial <= len(batch)
-            if count is None and partial:
-                # The one exception: a native cancellation, after the item was taken.
-                assert way in NATIVE
-                assert isinstance(exc, asyncio.CancelledError)
-                assert partial == 1
-                self.exceptions += 1
-            if partial == len(batch) and batch and not isinstance(exc, ClosedResourceError):
-                assert way in NATIVE
-            self.sent += batch[:partial]
-            self.withdrawn.update(batch[partial:])
+            self._cut_short(batch, stream.partial_send, exc, way, count is None)
             if isinstance(exc, get_cancelled_exc_class()):
                 raise
-            assert isinstance(exc, (ClosedResourceError, BrokenResourceError))
         else:
             assert stream.partial_send is None
             self.sent += batch
+
+    def _cut_short(self, batch, partial, exc, way, single):
+        cancelled = isinstance(exc, get_cancelled_exc_class())
+        assert cancelled or isinstance(exc, (ClosedResourceError, BrokenResourceError))
+        assert partial is not None
+        assert 0 <= partial <= len(batch)
+        if partial == len(batch):
+            # The one exception: a native cancellation, after the last item was taken.
+            assert cancelled
+            assert way in NATIVE
+            assert isinstance(exc, asyncio.CancelledError)
+            self.exceptions += single
+        self.sent += batch[:partial]
+        self.withdrawn.update(batch[partial:])
 
     async def receive(self, stream, count=None):
         """Receive one item, or up to ``count``."""

@@ -48,7 +48,7 @@ cdef class ReadyBudget:
         if size > sys.maxsize:
             raise ValueError(f"the ready budget must be at most {sys.maxsize}, not {size}")
         self._size = size
-        self.start_over()
+        self.start_turn()
 
     def spend(self):
         return self.take()

@@ -266,11 +266,16 @@ cdef class ItemQueue:
 
     @cython.boundscheck(True)  # a destructor may come back in and cut ``items`` short
     def put_many(self, items, Py_ssize_t start):
-        cdef Py_ssize_t done = start
-        cdef Py_ssize_t stop = min(len(items), start + BATCH)
         if not self._open_receivers or not self._has_room():
             return 0
         if self._budget is None or not self._budget.take():
+            return 0
+        return self.put_many_nowait(items, start)
+
+    def put_many_nowait(self, items, Py_ssize_t start):
+        cdef Py_ssize_t done = start
+        cdef Py_ssize_t stop = min(len(items), start + BATCH)
+        if not self._is_usable() or not self._open_receivers:
             return 0
         while done < stop and self._has_room() and self._put(items[done]):
             done += 1

@@ -70,7 +70,7 @@ class ReadyBudget:
         return self._thread != get_ident()
 
     def resize(self, size: int) -> None:
-        """Change the number of operations between two yields, and refill.
+        """Change the number of operations between two yields, and start over.
 
         Args:
             size: Between 1 and ``sys.maxsize``.
@@ -86,7 +86,7 @@ class ReadyBudget:
         if size > sys.maxsize:
             raise ValueError(f"the ready budget must be at most {sys.maxsize}, not {size}")
         self._size = size
-        self.refill()
+        self.turn()
 
     def spend(self) -> bool:
         """Take one operation from the budget.

@@ -218,6 +218,12 @@ class ItemQueue:
             return 0
         if self._budget is None or not self._budget.spend():
             return 0
+        return self.put_many_nowait(items, start)
+
+    def put_many_nowait(self, items: Sequence[Any], start: int) -> int:
+        """Do what :meth:`put_many` does, without counting it as an operation."""
+        if not self.usable or not self._open_receivers:
+            return 0
         done = start
         stop = min(len(items), start + BATCH)
         while done < stop and self._room() and self._put(items[done]):

@@ -249,13 +249,13 @@ class MemoryObjectSendStream(_End, ObjectSendStream[T_contra], Generic[T_contra]
         try:
             if not batch:
                 await self._settle()
+            elif not self._closed:
+                done = self._queue.put_many(batch, 0)
             while done < len(batch):
-                # Between its items this end may have been closed.
-                moved = 0 if self._closed else self._queue.put_many(batch, done)
-                if not moved:
-                    await self._send_slowly(batch[done])
-                    moved = 1
-                done += moved
+                await self._send_slowly(batch[done])
+                done += 1
+                if not self._closed:  # meanwhile
+                    done += self._queue.put_many_nowait(batch, done)
         except BaseException:
             self._sent(done + (self._partial or 0) if batch else 0)
             raise

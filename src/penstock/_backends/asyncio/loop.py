@@ -168,6 +168,12 @@ class AsyncioBackend(Backend):
         waiter = getattr(task, "_fut_waiter", None)
         return (waiter is None or waiter.done()) and task not in self._onlookers
 
+    @staticmethod
+    def retire_ended() -> None:
+        for loop in list(_backends):  # closed without shutdown_asyncgens()
+            if loop.is_closed():
+                _backends.pop(loop).close()
+
     @classmethod
     def run(
         cls, func: Callable[..., Awaitable[T]], args: tuple[Any, ...], options: dict[str, Any]
@@ -203,9 +209,7 @@ def current() -> AsyncioBackend:
     loop = asyncio.get_running_loop()
     backend = _backends.get(loop)
     if backend is None:
-        for other in list(_backends):  # loops that were closed without shutdown_asyncgens()
-            if other.is_closed():
-                _backends.pop(other).close()
+        AsyncioBackend.retire_ended()
         backend = _backends[loop] = AsyncioBackend(loop)
         backend.end_with_loop()
     return backend
