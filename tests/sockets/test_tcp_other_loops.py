@@ -149,14 +149,16 @@ def test_a_listener_outlives_its_loop_only_to_be_closed(
 
 @pytest.mark.filterwarnings("always::ResourceWarning")
 def test_a_stream_forgotten_after_its_loop_warns_and_closes(backend: BackendUnderTest) -> None:
-    async def connect(server: socket.socket) -> Any:
-        return await penstock.connect_tcp(HOST, server.getsockname()[1])
+    streams = []
+
+    async def connect(server: socket.socket) -> None:
+        streams.append(await penstock.connect_tcp(HOST, server.getsockname()[1]))
 
     with socket.create_server((HOST, 0)) as server:
-        stream = backend.run(connect, server)
+        backend.run(connect, server)
         with server.accept()[0] as peer:
             with pytest.warns(ResourceWarning, match="Unclosed"):
-                del stream
+                streams.clear()
                 gc.collect()
             assert peer.recv(1) == b""
 

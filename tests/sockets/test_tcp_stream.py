@@ -6,9 +6,10 @@ import ctypes
 import hashlib
 import random
 import socket
+import tracemalloc
 from array import array
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from threading import Thread
 from typing import Any
 
@@ -500,6 +501,66 @@ async def test_own_close_wins_over_what_the_peer_did() -> None:
             await stream.send_many([b"x"])
         with pytest.raises(ClosedResourceError):
             await stream.send_eof()
+
+
+# -- P13: bytes are moved once --------------------------------------------------------------
+
+
+@contextmanager
+def little_memory(nbytes: int) -> Iterator[None]:
+    """Fail where ``nbytes`` or more were allocated at a time."""
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        yield
+        assert tracemalloc.get_traced_memory()[1] - before < nbytes
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["send", "send_many"])
+async def test_sending_copies_nothing(many: bool) -> None:
+    blocks = [bytes(8 * MIB)] * 4
+    memory = bytearray(MIB)
+
+    async def send() -> None:
+        if many:
+            await stream.send_many(blocks)
+        else:
+            for block in blocks:
+                await stream.send(block)
+
+    async with connected() as (stream, peer), penstock.create_task_group() as tg:
+        tg.start_soon(send)
+        with little_memory(200_000):
+            received = 0
+            while received < 32 * MIB:
+                received += peer.recv_into(memory)
+                await checkpoint()
+
+
+async def test_a_huge_max_bytes_allocates_little() -> None:
+    async with connected() as (stream, peer):
+        peer.sendall(bytes(100_000))
+        with little_memory(MIB):
+            await stream.receive(1 << 40)
+
+
+async def test_many_small_buffers_are_looked_at_once() -> None:
+    looks = 0
+
+    def buffers() -> Iterator[bytes]:
+        nonlocal looks
+        for _ in range(20_000):
+            looks += 1
+            yield b"0123456789"
+
+    async with connected() as (stream, peer):
+        receiver = Collector(peer)
+        await stream.send_many(buffers())
+        await stream.send_eof()
+        assert await receiver.result() == b"0123456789" * 20_000
+    assert looks == 20_000
 
 
 # -- P3: a slow reader slows its peer ------------------------------------------------------
