@@ -59,7 +59,7 @@ def test_resize_refills(twin):
 def test_size_one_declines_every_operation_until_it_is_granted(twin):
     budget = twin.ReadyBudget(1)
     assert not budget.spend()
-    assert not budget.exhausted
+    assert budget.exhausted
     budget.grant()
     assert spend_all(budget) == 1
     assert budget.exhausted

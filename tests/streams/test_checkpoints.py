@@ -343,7 +343,7 @@ async def test_ready_operations_between_two_turns(backend, budget, operate):
 
 
 async def test_default_budget_lets_most_operations_go_without_a_yield(backend):
-    assert ready_budget() == 64
+    assert ready_budget() == 256
     with Memory() as streams:
         yields = [await does_yield(backend, lambda: streams.send.send(1)) for _ in range(640)]
     assert 9 <= sum(yields) <= 11
@@ -379,7 +379,7 @@ async def test_failing_operations_yield_like_others(backend):
         return 1
 
     with receive:
-        assert await work_between_turns(fail, 500) <= at_most(backend, 64)
+        assert await work_between_turns(fail, 500) <= at_most(backend, 256)
 
 
 async def test_items_of_batches_between_two_turns(backend):
@@ -516,14 +516,14 @@ async def test_others_go_on_while_a_shielded_task_is_cancelled(backend, budget):
 async def test_budget_below_1(size):
     with pytest.raises(ValueError, match=f"must be at least 1, not {size}"):
         set_ready_budget(size)
-    assert ready_budget() == 64
+    assert ready_budget() == 256
 
 
 @pytest.mark.parametrize("size", [1.0, math.inf, "1", None])
 async def test_budget_that_is_no_integer(size):
     with pytest.raises(TypeError, match="must be an integer, not "):
         set_ready_budget(size)
-    assert ready_budget() == 64
+    assert ready_budget() == 256
 
 
 async def test_budget_is_the_event_loops_own(backend):

@@ -264,7 +264,6 @@ cdef class ItemQueue:
             self._is_usable() and self._open_receivers > 0 and self._has_room() and self._put(item)
         )
 
-    @cython.boundscheck(True)  # a destructor may come back in and cut ``items`` short
     def put_many(self, items, Py_ssize_t start):
         if not self._open_receivers or not self._has_room():
             return 0
@@ -272,6 +271,7 @@ cdef class ItemQueue:
             return 0
         return self.put_many_nowait(items, start)
 
+    @cython.boundscheck(True)  # a destructor may come back in and cut ``items`` short
     def put_many_nowait(self, items, Py_ssize_t start):
         cdef Py_ssize_t done = start
         cdef Py_ssize_t stop = min(len(items), start + BATCH)
