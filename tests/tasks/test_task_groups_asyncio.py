@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import penstock
+from penstock._backends import current_backend
 from penstock.abc import TaskStatus
 from penstock.lowlevel import checkpoint
 
@@ -156,6 +157,7 @@ async def test_start_cancelled_raises_what_the_child_raises_meanwhile() -> None:
         with pytest.raises(ValueError, match="cleanup"), penstock.move_on_after(0.001):
             await tg.start(child)
         await checkpoint()
+        assert current_backend().budget.left > 1  # no scope is cancelled any more
 
 
 async def test_starting_child_of_a_cancelled_group_is_reported_to_a_starter_outside() -> None:
