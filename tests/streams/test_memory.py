@@ -489,7 +489,7 @@ def test_unclosed_stream_warns_once(end):
     streams.pop(1 - end).close()
     stream = streams.pop()
     name, address = type(stream).__name__, id(stream)
-    with pytest.warns(ResourceWarning) as caught:  # noqa: PT031 - it is the last reference
+    with pytest.warns(ResourceWarning) as caught:
         del stream
         gc.collect()
     assert [str(warning.message) for warning in caught] == [f"Unclosed <{name} at {address:x}>"]
@@ -498,7 +498,7 @@ def test_unclosed_stream_warns_once(end):
 def test_unclosed_stream_stays_counted_as_open():
     send, receive = create_memory_object_stream()
     with receive:
-        with pytest.warns(ResourceWarning):  # noqa: PT031
+        with pytest.warns(ResourceWarning):
             del send
             gc.collect()
         with pytest.raises(WouldBlock):

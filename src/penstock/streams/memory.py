@@ -93,9 +93,7 @@ class _End:
         """
         if self._closed:
             raise ClosedResourceError
-        backend = self._backend
-        if backend is None or not backend.is_current() or backend.budget is not self._queue.budget:
-            backend = self._backend = bound_backend(self._queue)
+        self._backend = backend = bound_backend(self._queue, self._backend)
         if not backend.budget.spend():
             await backend.settle()
             backend.budget.spend()

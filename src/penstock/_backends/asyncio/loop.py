@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from penstock._backends._base import Backend
 from penstock._backends.asyncio.groups import AsyncioTaskGroup
-from penstock._backends.asyncio.scopes import AsyncioCancelScope, TaskStates
+from penstock._backends.asyncio.scopes import AsyncioCancelScope
+from penstock._backends.asyncio.states import TaskStates
 from penstock._backends.asyncio.threads import WorkerThreads, run_sync_in_thread
 from penstock._hotpath import ReadyBudget
 
@@ -134,7 +135,7 @@ class AsyncioBackend(Backend):
         return events._get_running_loop() is self.loop
 
     def create_cancel_scope(self, *, deadline: float, shield: bool) -> AsyncioCancelScope:
-        return AsyncioCancelScope(self.states, deadline=deadline, shield=shield)
+        return AsyncioCancelScope(self.states, deadline, shield)
 
     def create_task_group(self) -> AsyncioTaskGroup:
         return AsyncioTaskGroup(self.states)
@@ -195,6 +196,12 @@ class AsyncioBackend(Backend):
 
 
 _backends: dict[AbstractEventLoop, AsyncioBackend] = {}
+
+
+def find() -> AsyncioBackend | None:
+    """Return the backend object of the running asyncio event loop, if there is one already."""
+    loop = events._get_running_loop()
+    return None if loop is None else _backends.get(loop)
 
 
 def current() -> AsyncioBackend:
