@@ -168,6 +168,27 @@ async def test_received_items_are_let_go():
         assert watched() is None
 
 
+@pytest.mark.parametrize("size", [0, 1])
+async def test_items_of_senders_that_waited_are_let_go(size):
+    send, receive = create_memory_object_stream(size)
+    watched = []
+
+    async def give():
+        item = Item()
+        watched.append(weakref.ref(item))
+        await send.send(item)
+
+    with without_collector(), send, receive:
+        async with create_task_group() as tg:
+            for _ in range(3):
+                tg.start_soon(give)
+            await wait_all_tasks_blocked()
+            for _ in range(3):
+                await receive.receive()
+        await wait_all_tasks_blocked()
+        assert [ref() for ref in watched] == [None] * 3
+
+
 async def test_streams_are_let_go():
     with without_collector():
         send, receive = create_memory_object_stream(1)
