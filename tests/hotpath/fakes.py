@@ -52,7 +52,6 @@ class Ends:
         return wait, self.queue.park_receiver(wait, wake, end or self.receiver)
 
 
-
 def has_ipv6():
     try:
         with socket.create_server(("::1", 0), family=AF_INET6):

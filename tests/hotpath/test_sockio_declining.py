@@ -19,7 +19,6 @@ SEND = {
 DECLINED = (None, -1)
 
 
-
 def ready(loop, pair, name):
     """Register a socket for which the call called ``name`` would succeed."""
     near, far = pair("udp" if name == "sendto" else "unix")
