@@ -20,6 +20,11 @@ MACROS: list[tuple[str, str | None]] = [] if DEBUG else [("CYTHON_WITHOUT_ASSERT
 FLAGS = ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O3"]
 DIRECTIVES = {
     "language_level": "3",
+    # Methods as CPython's own classes have them: 6 ns less for each call than Cython's functions.
+    # The signature then comes from the docstring, as inspect.signature() knows it.
+    "binding": False,
+    "embedsignature": True,
+    "embedsignature.format": "clinic",
     "boundscheck": DEBUG,
     "wraparound": False,
     "initializedcheck": DEBUG,

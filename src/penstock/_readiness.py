@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import os
 import select
-import socket
 from weakref import WeakSet
 
-from penstock._backends import Backend, current_backend
-from penstock._hotpath import Poller, Registration
+from penstock._backends import Backend
+from penstock._hotpath import Poller
 
-__all__ = ("poller_of", "register")
+__all__ = ("poller_of",)
 
 HAVE_EPOLL = hasattr(select, "epoll")
 
@@ -36,12 +35,6 @@ def poller_of(backend: Backend) -> Poller:
         backend.poller = poller
         _polling.add(backend)
     return poller
-
-
-def register(sock: socket.socket) -> tuple[Backend, Registration]:
-    """Register a non-blocking socket with the poller of the running event loop."""
-    backend = current_backend()
-    return backend, poller_of(backend).register(sock)
 
 
 def _abandon_in_child() -> None:

@@ -22,8 +22,8 @@ def test_new_budget_lets_its_size_of_operations_through(twin):
     assert (budget.left, budget.exhausted) == (0, True)
 
 
-def test_size_defaults_to_64(twin):
-    assert spend_all(twin.ReadyBudget()) == 64
+def test_size_defaults_to_256(twin):
+    assert spend_all(twin.ReadyBudget()) == 256
 
 
 @pytest.mark.parametrize("size", [0, -1, -(10**30)])
@@ -59,7 +59,7 @@ def test_resize_refills(twin):
 def test_size_one_declines_every_operation_until_it_is_granted(twin):
     budget = twin.ReadyBudget(1)
     assert not budget.spend()
-    assert not budget.exhausted
+    assert budget.exhausted
     budget.grant()
     assert spend_all(budget) == 1
     assert budget.exhausted

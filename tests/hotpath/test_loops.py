@@ -10,6 +10,7 @@ import uvloop
 
 import penstock
 from penstock import _readiness
+from penstock._backends import current_backend
 from penstock._backends.asyncio import loop as asyncio_backend
 from penstock.abc import SocketAttribute
 
@@ -67,7 +68,7 @@ def test_loops_closed_without_shutting_down_leave_nothing_behind(new_loop):
 
 def test_loop_that_ends_with_a_socket_registered_leaves_no_poller(backend):
     async def leave_it():
-        return _readiness.register(near)[1]
+        return _readiness.poller_of(current_backend()).register(near)
 
     before = descriptors()
     near, far = socket.socketpair()

@@ -20,9 +20,10 @@ PURE, COMPILED = classes(_pure), classes(_compiled)
 
 
 def parameters(member):
+    """Return the parameters of a method but ``self``, which nobody passes by name."""
     return [
         (parameter.name, parameter.kind, parameter.default)
-        for parameter in inspect.signature(member).parameters.values()
+        for parameter in list(inspect.signature(member).parameters.values())[1:]
     ]
 
 

@@ -149,9 +149,7 @@ def test_registered_socket_is_known_until_closed(loop, pair):
 def test_register_socket_that_blocks_is_a_value_error(loop, pair, timeout):
     near, _ = pair()
     near.settimeout(timeout)
-    with pytest.raises(
-        ValueError, match=r"expected a non-blocking socket, not <socket\.socket fd="
-    ):
+    with pytest.raises(ValueError, match=r"a non-blocking socket, not <socket\.socket fd="):
         loop.register(near)
     assert len(loop.poller) == 0
 

@@ -1,5 +1,6 @@
 """Buffered byte streams over byte streams and over object streams, on every backend."""
 
+import threading
 from collections import deque
 
 import pytest
@@ -14,6 +15,7 @@ from penstock import (
     EndOfStream,
     Event,
     IncompleteRead,
+    create_memory_object_stream,
     create_task_group,
     run,
     wait_all_tasks_blocked,
@@ -26,7 +28,7 @@ from penstock.abc import (
     TypedAttributeSet,
     typed_attribute,
 )
-from penstock.lowlevel import checkpoint
+from penstock.lowlevel import checkpoint, set_ready_budget
 from penstock.streams.buffered import BufferedByteReceiveStream, BufferedByteStream
 
 HUGE = 10**30
@@ -189,6 +191,20 @@ async def test_receive_exactly_joins_and_splits_pieces(source_type):
     stream = BufferedByteReceiveStream(source_type(b"hel", b"lo, ", b"wo", b"rld!"))
     assert await stream.receive_exactly(8) == b"hello, w"
     assert await stream.receive_until(b"!", 10) == b"orld"
+
+
+async def test_memory_object_stream_of_bytes_can_be_buffered():
+    # the example of requirement 002, "Buffered byte streams"
+    send, receive = create_memory_object_stream[bytes](4)
+    buffered = BufferedByteReceiveStream(receive)
+    for part in b"hel", b"lo, ", b"wo", b"rld!":
+        await send.send(part)
+    assert await buffered.receive_exactly(8) == b"hello, w"
+    assert await buffered.receive_until(b"!", 10) == b"orld"
+    await send.aclose()
+    with pytest.raises(EndOfStream):
+        await buffered.receive()
+    await buffered.aclose()
 
 
 async def test_receive_exactly_at_the_end_is_incomplete_and_keeps_what_came(source_type):
@@ -683,6 +699,71 @@ async def test_error_of_the_wrapped_stream_leaves_the_bytes_and_the_stream_usabl
     assert await stream.receive_exactly(4) == b"abcd"
 
 
+# -- the ready budget ----------------------------------------------------------------------
+
+
+@reads
+@pytest.mark.parametrize("size", [1, 8])
+async def test_ready_reads_yield_once_in_every_budget(source_type, read, size):
+    set_ready_budget(size)
+    stream = BufferedByteReceiveStream(source_type())
+    stream.feed_data(b"abcdef\r\n" * 100)
+    turns = 0
+
+    async def count():
+        nonlocal turns
+        while True:
+            turns += 1
+            await checkpoint()
+
+    async with create_task_group() as group:
+        group.start_soon(count)
+        await checkpoint()
+        before = turns
+        for _ in range(80):
+            assert await read(stream)
+        assert 80 // size - 2 <= turns - before <= 80 // size + 2
+        group.cancel_scope.cancel()
+
+
+@reads
+async def test_read_that_must_receive_works_with_the_smallest_budget(source_type, read):
+    set_ready_budget(1)
+    stream = BufferedByteReceiveStream(source_type(*chunked(b"abcdef\r\n" * 3, "bytewise")))
+    assert await read(stream)
+    assert await read(stream)
+
+
+async def test_stream_that_waits_in_one_thread_is_refused_in_another(source_type):
+    stream = BufferedByteReceiveStream(source_type(b"abc"))
+    await stream.peek(1)
+    errors = []
+
+    def elsewhere():
+        for use in (
+            lambda: stream.feed_data(b"x"),
+            lambda: run(stream.receive_exactly, 1),
+            lambda: run(stream.receive_exactly, 100),
+        ):
+            with pytest.raises(RuntimeError, match="another event loop or thread") as caught:
+                use()
+            errors.append(caught.value)
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert len(errors) == 3
+    assert await stream.receive_exactly(3) == b"abc"
+
+
+def test_stream_of_an_event_loop_that_has_ended_goes_on_in_the_next():
+    stream = BufferedByteReceiveStream(PiecesOfBytes(b"abc"))
+    assert run(stream.receive_exactly, 1) == b"a"
+    assert run(stream.receive_exactly, 1) == b"b"
+    stream.feed_data(b"d")
+    assert run(stream.receive_exactly, 2) == b"cd"
+
+
 # -- how much is received, and what it costs -----------------------------------------------
 
 
@@ -704,7 +785,7 @@ async def test_request_that_can_be_served_receives_nothing(source_type):
 
 
 async def test_read_ahead_begins_small_grows_to_64_kib_and_waits_small():
-    source = PiecesOfBytes(*[b"x" * 65536] * 8, b"y")
+    source = PiecesOfBytes(b"x" * (8 * 65536), b"y")
     stream = BufferedByteReceiveStream(source)
     await stream.receive_exactly(8 * 65536 + 1)
     assert source.sizes[:3] == [4096, 8192, 16384]

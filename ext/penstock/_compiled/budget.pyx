@@ -8,12 +8,13 @@ cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident() noexcept
 
 cdef enum:
+    OPERATIONS = 256
     BYTES = 262144
 
 
 @cython.final
 cdef class ReadyBudget:
-    def __init__(self, size=64, probe=None):
+    def __init__(self, size=OPERATIONS, probe=None):
         self._thread = PyThread_get_thread_ident()
         self._probe = probe
         self._holds = 0
@@ -47,7 +48,7 @@ cdef class ReadyBudget:
         if size > sys.maxsize:
             raise ValueError(f"the ready budget must be at most {sys.maxsize}, not {size}")
         self._size = size
-        self.start_over()
+        self.start_turn()
 
     def spend(self):
         return self.take()

@@ -26,6 +26,8 @@ cdef extern from "Python.h":
     bint PyIndex_Check(object) noexcept
     # With NULL for the exception, a number that is too big is clipped.
     Py_ssize_t PyNumber_AsSsize_t(object, void*) except? -1
+    bint PyLong_CheckExact(object) noexcept
+    long long PyLong_AsLongLongAndOverflow(object, int*) except? -1
 
 cdef enum:
     LEAST = 256      # bytes of the smallest allocation
@@ -38,6 +40,11 @@ cdef enum:
 cdef inline Py_ssize_t size_of(object value, str name, Py_ssize_t least) except? -1:
     """Return an argument that counts bytes, clipped to what a length can be."""
     cdef Py_ssize_t size
+    cdef int overflow
+    if PyLong_CheckExact(value):
+        size = PyLong_AsLongLongAndOverflow(value, &overflow)
+        if size >= least and not overflow:
+            return size
     if not PyIndex_Check(value):
         raise TypeError(f"{name} must be an integer, not {short_repr(value)}")
     size = PyNumber_AsSsize_t(value, NULL)

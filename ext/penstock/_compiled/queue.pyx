@@ -24,6 +24,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     BATCH = 4096
+    ITEM = 64
     SMALLEST_RING = 16
     KEPT_RING = 1024  # a longer ring is given back when the last item has left it
 
@@ -80,12 +81,19 @@ cdef Waiter _link(
         (<Waiter>waiters.last)._after = <PyObject*>waiter
     waiters.last = <PyObject*>waiter
     waiters.length += 1
-    end._waiting += 1
+    waiter._end_before = end._last
+    waiter._end_after = NULL
+    if end._last == NULL:
+        end._first = <PyObject*>waiter
+    else:
+        (<Waiter>end._last)._end_after = <PyObject*>waiter
+    end._last = <PyObject*>waiter
     Py_INCREF(waiter)
     return waiter
 
 
 cdef int _unlink(WaitList* waiters, Waiter waiter) except -1:
+    cdef End end = waiter._end
     if waiter._before == NULL:
         waiters.first = waiter._after
     else:
@@ -96,7 +104,15 @@ cdef int _unlink(WaitList* waiters, Waiter waiter) except -1:
         (<Waiter>waiter._after)._before = waiter._before
     waiter._before = waiter._after = NULL
     waiters.length -= 1
-    waiter._end._waiting -= 1
+    if waiter._end_before == NULL:
+        end._first = waiter._end_after
+    else:
+        (<Waiter>waiter._end_before)._end_after = waiter._end_after
+    if waiter._end_after == NULL:
+        end._last = waiter._end_before
+    else:
+        (<Waiter>waiter._end_after)._end_before = waiter._end_before
+    waiter._end_before = waiter._end_after = NULL
     Py_DECREF(waiter)  # never the last one: the caller holds another
     return 0
 
@@ -105,29 +121,37 @@ cdef list _take_out(WaitList* waiters, End end, State state):
     """Take out who waits at ``end``, or at all ends."""
     cdef list out = []
     cdef Waiter waiter
-    cdef PyObject* pointer = waiters.first
-    if end is not None and not end._waiting:
-        return out
+    cdef PyObject* pointer = waiters.first if end is None else end._first
     while pointer != NULL:
         waiter = <Waiter>pointer
-        pointer = waiter._after
-        if end is None or waiter._end is end:
-            out.append(waiter)
+        pointer = waiter._after if end is None else waiter._end_after
+        out.append(waiter)
     for waiter in out:
         _unlink(waiters, waiter)
         waiter._state = state
     return out
 
 
-cdef int _check_list(WaitList* waiters, set ends, unsigned int binding) except -1:
+cdef int _check_list(WaitList* waiters, unsigned int binding) except -1:
+    cdef set waiting = set()
+    cdef set ends = set()
     cdef PyObject* pointer = waiters.first
     cdef Waiter waiter
     while pointer != NULL:
         waiter = <Waiter>pointer
         assert waiter._state == WAITING, "I6"
         assert waiter._binding == binding, "I8"
+        waiting.add(waiter)
         ends.add(waiter._end)
         pointer = waiter._after
+    for end in ends:
+        pointer = (<End>end)._first
+        while pointer != NULL:
+            waiter = <Waiter>pointer
+            assert waiter in waiting, "I7"
+            waiting.remove(waiter)
+            pointer = waiter._end_after
+    assert not waiting, "I7"
     return 0
 
 
@@ -240,16 +264,22 @@ cdef class ItemQueue:
             self._is_usable() and self._open_receivers > 0 and self._has_room() and self._put(item)
         )
 
-    @cython.boundscheck(True)  # a destructor may come back in and cut ``items`` short
     def put_many(self, items, Py_ssize_t start):
-        cdef Py_ssize_t done = start
-        cdef Py_ssize_t stop = min(len(items), start + BATCH)
         if not self._open_receivers or not self._has_room():
             return 0
         if self._budget is None or not self._budget.take():
             return 0
+        return self.put_many_nowait(items, start)
+
+    @cython.boundscheck(True)  # a destructor may come back in and cut ``items`` short
+    def put_many_nowait(self, items, Py_ssize_t start):
+        cdef Py_ssize_t done = start
+        cdef Py_ssize_t stop = min(len(items), start + BATCH)
+        if not self._is_usable() or not self._open_receivers:
+            return 0
         while done < stop and self._has_room() and self._put(items[done]):
             done += 1
+        self._charge(done - start)
         return done - start
 
     def get(self):
@@ -262,20 +292,30 @@ cdef class ItemQueue:
     def get_nowait(self):
         return self._get() if self._is_usable() else _NOTHING
 
-    def get_many(self, Py_ssize_t max_items):
-        cdef list items = []
-        cdef Py_ssize_t left = min(max_items, <Py_ssize_t>BATCH)
+    def get_many(self, max_items):
         if not self._has_items():
-            return items
+            return []
         if self._budget is None or not self._budget.take():
-            return items
-        while left > 0:
-            item = self._get()
-            if item is _NOTHING:
-                break
-            items.append(item)
-            left -= 1
+            return []
+        return self.get_many_nowait(max_items)
+
+    def get_many_nowait(self, max_items):
+        cdef list items = []
+        cdef Py_ssize_t left = BATCH if max_items > BATCH else max_items
+        if self._is_usable():
+            while left > 0:
+                item = self._get()
+                if item is _NOTHING:
+                    break
+                items.append(item)
+                left -= 1
+            self._charge(len(items))
         return items
+
+    cdef int _charge(self, Py_ssize_t moved) except -1:
+        if self._budget is not None:
+            self._budget.take_bytes(moved * ITEM)
+        return 0
 
     cdef bint _has_room(self) noexcept:
         return self._receivers.length > 0 or self._length - self._reserved < self._limit
@@ -491,7 +531,6 @@ cdef class ItemQueue:
 
     def _check(self):
         cdef Py_ssize_t used = self._length - self._reserved
-        cdef set ends = set()
         assert 0 <= self._reserved <= self._length, "I1"
         if self._receivers.length:
             assert used == 0, "I2"
@@ -500,12 +539,8 @@ cdef class ItemQueue:
         if self._senders.length:
             assert used >= self._limit, "I3"
             assert self._open_receivers, "I4"
-        _check_list(&self._senders, ends, self._bindings)
-        _check_list(&self._receivers, ends, self._bindings)
-        used = 0
-        for end in ends:
-            used += (<End>end)._waiting
-        assert used == self._senders.length + self._receivers.length, "I7"
+        _check_list(&self._senders, self._bindings)
+        _check_list(&self._receivers, self._bindings)
         assert self._max_buffer_size == math.inf or self._peak <= self._limit
 
 

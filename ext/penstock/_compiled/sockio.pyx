@@ -23,6 +23,7 @@ from functools import partial
 
 cdef extern from "Python.h":
     PyObject* new_bytes "PyBytes_FromStringAndSize"(const char* data, Py_ssize_t size) except NULL
+    Py_ssize_t PyNumber_AsSsize_t(object number, void* overflow) except? -1
     char* contents "PyBytes_AS_STRING"(PyObject* data) noexcept
     int resize_bytes "_PyBytes_Resize"(PyObject** data, Py_ssize_t size) except -1
 
@@ -76,11 +77,13 @@ cdef object _TCP = (0, socket.IPPROTO_TCP)
 
 
 cdef Py_ssize_t _count(object max_bytes) except -1:
+    cdef Py_ssize_t count
     if not isinstance(max_bytes, int):
         raise TypeError(f"max_bytes must be an integer, not {max_bytes!r}")
-    if max_bytes < 1:
+    count = PyNumber_AsSsize_t(max_bytes, NULL)  # clips what is too large
+    if count < 1:
         raise ValueError(f"max_bytes must be at least 1, not {max_bytes}")
-    return LARGEST_CALL if max_bytes > LARGEST_CALL else max_bytes
+    return min(count, <Py_ssize_t>LARGEST_CALL)
 
 
 cdef object _check_range(str name, Py_ssize_t value, Py_ssize_t limit):

@@ -30,15 +30,20 @@ class _Wait:
         self.task: trio.lowlevel.Task | None = current_task()
         self.parked = False
 
-    def __await__(self) -> Generator[Any, None, None]:
+    # Returns a generator and is none: a frame less at each resumption.
+    def __await__(self) -> Generator[Any, Any, None]:
         if self.task is None:  # woken before it was awaited
-            return
+            return _over()
         self.parked = True
-        yield from wait_task_rescheduled(self._abort).__await__()
+        return wait_task_rescheduled(self._abort).__await__()
 
     def _abort(self, _raise_cancel: Callable[[], None]) -> Abort:
         self.task = None
         return Abort.SUCCEEDED
+
+
+def _over() -> Generator[Any, Any, None]:
+    yield from ()
 
 
 def _cancellation_probe() -> Callable[[], bool]:
@@ -48,8 +53,9 @@ def _cancellation_probe() -> Callable[[], bool]:
     question, ``current_effective_deadline()``, walks all scopes of the task; the flag that Trio
     itself looks at is read instead where it is there.
     """
+    context = trio._core._run.GLOBAL_RUN_CONTEXT
     if isinstance(getattr(_status(), "effectively_cancelled", None), bool):
-        return lambda: current_task()._cancel_status.effectively_cancelled
+        return lambda: context.task._cancel_status.effectively_cancelled
     return lambda: trio.current_effective_deadline() == -math.inf
 
 

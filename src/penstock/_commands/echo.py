@@ -42,7 +42,7 @@ async def serve(host: str, port: int) -> int:
         print(f"penstock echo: cannot listen on {host}:{port}: {exc}", file=sys.stderr)
         return 1
     async with listener:
-        address = listener.extra(SocketAttribute.local_address)[0]
+        address = str(listener.extra(SocketAttribute.local_address)[0])
         shown = f"[{address}]" if ":" in address else address
         print(f"listening on {shown}:{listener.extra(SocketAttribute.local_port)}", flush=True)
         await listener.serve(echo)

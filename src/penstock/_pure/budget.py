@@ -12,6 +12,10 @@ from threading import get_ident
 
 __all__ = ("ReadyBudget",)
 
+#: Operations between two yields.  A turn of a stock asyncio loop costs 2.2 us: spread over 64
+#: operations that was 34 ns, a sixth of a ready send; over 256 it is 9.  256 socket calls of 4 us
+#: stay well below the 2 ms that no task may hold the others.
+OPERATIONS = 256
 #: Bytes of ready work that end the budget like its last operation does: about 50 us of copying.
 BYTES = 262_144
 
@@ -32,7 +36,7 @@ class ReadyBudget:
     #     then left == stash == 0 for ever
     __slots__ = ("_bytes_left", "_holds", "_left", "_probe", "_size", "_stash", "_thread")
 
-    def __init__(self, size: int = 64, probe: Callable[[], bool] | None = None) -> None:
+    def __init__(self, size: int = OPERATIONS, probe: Callable[[], bool] | None = None) -> None:
         self._thread = get_ident()
         self._probe = probe
         self._holds = 0
@@ -66,7 +70,7 @@ class ReadyBudget:
         return self._thread != get_ident()
 
     def resize(self, size: int) -> None:
-        """Change the number of operations between two yields, and refill.
+        """Change the number of operations between two yields, and start over.
 
         Args:
             size: Between 1 and ``sys.maxsize``.
@@ -82,7 +86,7 @@ class ReadyBudget:
         if size > sys.maxsize:
             raise ValueError(f"the ready budget must be at most {sys.maxsize}, not {size}")
         self._size = size
-        self.refill()
+        self.turn()
 
     def spend(self) -> bool:
         """Take one operation from the budget.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from operator import index, is_
 from reprlib import repr as short_repr
 from sys import maxsize
+from threading import get_ident
 from typing import TYPE_CHECKING
 
 from penstock._pure.budget import ReadyBudget
@@ -103,7 +104,9 @@ class ReceiveBuffer:
 
     def __init__(self, budget: ReadyBudget | None = None) -> None:
         self._budget: ReadyBudget | None = None
-        self._data = bytearray()  # unread from _start to its end
+        # Unread from _start to its end.  Slices of bytes are handed out as they are; only where
+        # small pieces come behind many unread bytes is it a bytearray, which can grow.
+        self._data: bytes | bytearray = b""
         self._room = bytearray()  # a place of its own: a bytearray with a live view cannot grow
         self._start = 0
         self._delimiters: tuple[bytes, ...] = (b"\n",)
@@ -131,7 +134,9 @@ class ReceiveBuffer:
     @property
     def capacity(self) -> int:
         """How much memory is held for bytes, in bytes."""
-        return self._data.__alloc__() + len(self._room)
+        data = self._data
+        held = len(data) if isinstance(data, bytes) else data.__alloc__()
+        return held + len(self._room)
 
     def __len__(self) -> int:
         return len(self._data) - self._start
@@ -151,6 +156,10 @@ class ReceiveBuffer:
             TypeError: ``data`` is something else.
             BufferError: A view of the reserved room is live.
         """
+        if type(data) is bytes:
+            self._end_reservation()
+            self._append(data, len(data))
+            return
         try:
             view = memoryview(data)
         except (TypeError, BufferError):
@@ -159,7 +168,7 @@ class ReceiveBuffer:
             raise TypeError(f"expected contiguous bytes-like data, not {short_repr(data)}")
         with view:
             self._end_reservation()
-            self._append(view)
+            self._append(view, view.nbytes)
 
     def reserve(self, nbytes: int) -> memoryview:
         """Return writable memory for the next bytes, to be received into and committed.
@@ -199,19 +208,29 @@ class ReceiveBuffer:
         self._end_reservation()
         if size:
             del room[size:]
-            self._append(room)
+            self._append(room, size)
 
-    def _append(self, data: memoryview | bytearray) -> None:
+    def _append(self, data: bytes | bytearray | memoryview, size: int) -> None:
+        unread = len(self)
+        if size >= unread:  # moves no more bytes than come
+            self.work += unread
+            self._data = bytes(self._data[self._start :]) + data if unread else bytes(data)
+            self._start = 0
+            return
         self._compact()
+        if isinstance(self._data, bytes):
+            self.work += unread
+            self._data = bytearray(self._data[self._start :])
+            self._start = 0
         allocated = self._data.__alloc__()
         self._data += data
         if self._data.__alloc__() != allocated:
-            self.work += len(self)
+            self.work += unread
 
     def _compact(self) -> None:
         if self._start > len(self):  # moves fewer bytes than were handed out since it last did
             self.work += len(self)
-            del self._data[: self._start]
+            self._data = self._data[self._start :]
             self._start = 0
 
     def _end_reservation(self) -> None:
@@ -317,25 +336,43 @@ class ReceiveBuffer:
             ValueError: A delimiter is empty, there is none, or ``max_bytes`` is below 1.
             BufferError: A view of the reserved room is live.
         """
-        if delimiters is self._delimiters:
-            several = self._delimiters
-        elif type(delimiters) is bytes and delimiters:
-            several = (delimiters,)
-        else:
-            several = _delimiters_of(delimiters)
+        # Most lines are short and there.  For them this is all of the below without its calls,
+        # which are three quarters of the time.
+        if (
+            type(delimiters) is bytes
+            and delimiters
+            and type(max_bytes) is int
+            and max_bytes > 0
+            and not (self._scanned or self._room or self.claimed)
+            and (budget := self._budget) is not None
+        ):
+            data, start, length = self._data, self._start, len(delimiters)
+            nearby = NEARBY if max_bytes > NEARBY else max_bytes + length
+            begin = data.find(delimiters, start, start + nearby)
+            if begin < 0:
+                self.work += min(nearby, len(self))
+            else:
+                stop = begin + length
+                self.work += stop - start
+                end = stop if include_delimiter else begin
+                if budget._left <= 0 or budget._probe is not None or budget._thread != get_ident():
+                    return self._hand_out(end - start, stop - start)
+                budget._left -= 1
+                budget._bytes_left -= end - start
+                if budget._bytes_left <= 0:
+                    budget.spend_bytes(0)
+                if stop < len(data):
+                    self._start = stop
+                else:
+                    self._data = b""
+                    self._start = 0
+                taken = data[start:end]
+                return taken if type(taken) is bytes else bytes(taken)
+        several = self._delimiters if delimiters is self._delimiters else _delimiters_of(delimiters)
         if type(max_bytes) is not int or max_bytes < 1:
             max_bytes = _size_of(max_bytes, "max_bytes", 1)
-        if self.claimed or self._budget is None or (self._room and self._declines()):
+        if self._declines():
             return None
-        if not self._scanned and len(several) == 1:
-            start, length = self._start, len(several[0])
-            nearby = NEARBY if max_bytes > NEARBY else max_bytes + length
-            begin = self._data.find(several[0], start, start + nearby) - start
-            if begin >= 0:
-                stop = begin + length
-                self.work += stop
-                return self._hand_out(stop if include_delimiter else begin, stop)
-            self.work += min(nearby, len(self))
         begin, stop = self._find(several, max_bytes)
         if begin < 0 or begin > max_bytes:
             return None
@@ -393,20 +430,22 @@ class ReceiveBuffer:
         if budget is None or not budget.spend():
             return None
         start = self._start
-        if consumed > len(self._data) - start:  # a probe of the budget took them
+        stop = start + consumed
+        if stop > len(self._data):  # a probe of the budget took them
             return None
-        data = bytes(self._data[start : start + nbytes])
+        data = self._data[start : start + nbytes]
         budget.spend_bytes(nbytes)
         if consumed:
-            self._start = start = start + consumed
+            if stop < len(self._data):
+                self._start = stop
+            else:
+                self._data = b""
+                self._start = 0
             if self._scanned:
                 self._scanned = max(self._scanned - consumed, 0)
-            if start == len(self._data):
-                self._data.clear()
-                self._start = 0
             if self._room:
                 self._room = bytearray()
-        return data
+        return data if type(data) is bytes else bytes(data)
 
     # -- searching: positions count from the first unread byte -----------------------------
 

@@ -37,17 +37,21 @@ NOTHING: Final[Any] = _Nothing()
 #: Items that one batch operation moves at most: about 0.1 ms compiled, 0.5 ms pure.
 BATCH = 4096
 
+#: What an item of a batch counts on the ready budget, in bytes: a full batch ends it.
+ITEM = 64
+
 WAITING, PROMISED, TAKEN, GONE, CLOSED = range(5)
 
 
 class End:
     """One open end of a queue: a stream or one of its clones."""
 
-    __slots__ = ("_open", "_waiting")
+    __slots__ = ("_open", "_waiters")
 
     def __init__(self) -> None:
         self._open = True
-        self._waiting = 0  # how many wait at this end: closing it need not look for none
+        # Who waits at this end, in order: closing it must not search for them among all.
+        self._waiters: dict[Waiter, None] = {}
 
 
 class Waiter:
@@ -84,7 +88,7 @@ class ItemQueue:
     # I4  no receiver end is open => no sender waits
     # I5  no sender end is open and nothing is reserved => no receiver waits
     # I6  whoever is in senders or receivers is WAITING, and nobody else is
-    # I7  the waiting counts of all ends add up to the waiters
+    # I7  whoever is in senders or receivers is in the list of its end, and nobody else is
     # I8  whoever waits or is promised an item has come under the present binding
     __slots__ = (
         "_bindings",
@@ -214,10 +218,17 @@ class ItemQueue:
             return 0
         if self._budget is None or not self._budget.spend():
             return 0
+        return self.put_many_nowait(items, start)
+
+    def put_many_nowait(self, items: Sequence[Any], start: int) -> int:
+        """Do what :meth:`put_many` does, without counting it as an operation."""
+        if not self.usable or not self._open_receivers:
+            return 0
         done = start
         stop = min(len(items), start + BATCH)
         while done < stop and self._room() and self._put(items[done]):
             done += 1
+        self._charge(done - start)
         return done - start
 
     def get(self) -> Any:
@@ -242,17 +253,28 @@ class ItemQueue:
         Returns:
             The items; empty in the cases in which :meth:`get` returns :data:`NOTHING`.
         """
-        items: list[Any] = []
         if len(self._items) <= self._reserved and not self._senders:
-            return items
+            return []
         if self._budget is None or not self._budget.spend():
-            return items
-        for _ in range(min(max_items, BATCH)):
-            item = self._get()
-            if item is NOTHING:
-                break
-            items.append(item)
+            return []
+        return self.get_many_nowait(max_items)
+
+    def get_many_nowait(self, max_items: int) -> list[Any]:
+        """Do what :meth:`get_many` does, without counting it as an operation."""
+        items: list[Any] = []
+        if self.usable:
+            for _ in range(min(max_items, BATCH)):
+                item = self._get()
+                if item is NOTHING:
+                    break
+                items.append(item)
+            self._charge(len(items))
         return items
+
+    def _charge(self, moved: int) -> None:
+        """Count the items of a batch: 64 full ones in a row would keep others waiting."""
+        if self._budget is not None:
+            self._budget.spend_bytes(moved * ITEM)
 
     def _room(self) -> bool:
         return bool(self._receivers) or len(self._items) - self._reserved < self._max_buffer_size
@@ -393,18 +415,18 @@ class ItemQueue:
         if self._budget is not None:
             self._budget.turn()
         waiters[waiter] = None
-        waiter._end._waiting += 1
+        waiter._end._waiters[waiter] = None
 
     @staticmethod
     def _pop(waiters: OrderedDict[Waiter, None]) -> Waiter:
         waiter, _ = waiters.popitem(last=False)
-        waiter._end._waiting -= 1
+        del waiter._end._waiters[waiter]
         return waiter
 
     @staticmethod
     def _remove(waiters: OrderedDict[Waiter, None], waiter: Waiter) -> None:
         del waiters[waiter]
-        waiter._end._waiting -= 1
+        del waiter._end._waiters[waiter]
 
     # -- ends ------------------------------------------------------------------------------
 
@@ -455,9 +477,7 @@ class ItemQueue:
         self, waiters: OrderedDict[Waiter, None], end: End | None, state: int
     ) -> list[Waiter]:
         """Take out who waits at ``end``, or at all ends."""
-        if end is not None and not end._waiting:
-            return []
-        out = [waiter for waiter in waiters if end is None or waiter._end is end]
+        out = list(waiters if end is None else end._waiters)
         for waiter in out:
             self._remove(waiters, waiter)
             waiter._state = state
@@ -483,6 +503,7 @@ class ItemQueue:
         waiters = [*self._senders, *self._receivers]
         assert all(waiter._state == WAITING for waiter in waiters), "I6"
         ends = {waiter._end for waiter in waiters}
-        assert sum(end._waiting for end in ends) == len(waiters), "I7"
+        at_ends = [waiter for end in ends for waiter in end._waiters]
+        assert sorted(map(id, at_ends)) == sorted(map(id, waiters)), "I7"
         assert all(waiter._binding == self._bindings for waiter in waiters), "I8"
         assert self._max_buffer_size == math.inf or self._peak <= self._max_buffer_size

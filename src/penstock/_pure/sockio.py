@@ -52,12 +52,15 @@ def _count(max_bytes: int) -> int:
     return min(max_bytes, LARGEST_CALL)
 
 
-def _contiguous(data: ReadableBuffer) -> memoryview:
-    """Look at bytes-like data, which ``memoryview.cast`` and the system want in one piece."""
+def _octets(data: ReadableBuffer) -> memoryview:
+    """Look at bytes-like data, which the system wants in one piece, byte by byte."""
     memory = _view(data)
     if memory is None or not memory.c_contiguous:
         raise TypeError(f"expected contiguous bytes-like data, not {data!r}")
-    return memory
+    try:
+        return memory.cast("B")
+    except (TypeError, ValueError):  # cast() knows no structures, and no dimension of length 0
+        return memoryview(memory.tobytes())
 
 
 def _view(data: ReadableBuffer) -> memoryview | None:
@@ -343,7 +346,7 @@ class Registration:
             How many bytes of ``data`` are left to be sent; -1: declined, or there is no room, and
             nothing was sent.
         """
-        with _contiguous(data) as memory, memory.cast("B") as octets:
+        with _octets(data) as octets:
             total = len(octets)
             _check_range("offset", offset, total)
             if self.writer is not None:
@@ -377,7 +380,7 @@ class Registration:
             for buffer in buffers[first : first + LARGEST_VECTOR]:
                 if room <= 0:
                     break
-                with _contiguous(buffer) as memory, memory.cast("B") as octets:
+                with _octets(buffer) as octets:
                     _check_range("offset", offset, len(octets))
                     vector.append(octets[offset : offset + room])
                 room -= len(vector[-1])
@@ -387,8 +390,8 @@ class Registration:
             self.clear_writable()
             return -1
         finally:
-            for octets in vector:
-                octets.release()
+            for view in vector:  # an exception would keep them, and the buffers locked
+                view.release()
         self._poller._budget.spend_bytes(nbytes)
         return nbytes
 

@@ -29,9 +29,12 @@ async def connect_tcp(remote_host: Host, remote_port: int) -> SocketStream:
         OSError: The name is unknown, or no address of it could be connected to; the exceptions
             of the attempts are the cause.
         TypeError: An argument is of the wrong type.
-        ValueError: ``remote_port`` is out of range.
+        ValueError: ``remote_port`` is out of range, or ``remote_host`` has characters that no
+            name may have.
     """
-    check_port("remote_port", remote_port)
+    check_port("remote_port", remote_port, lowest=1)
+    if remote_host is None:  # which would stand for this machine
+        raise TypeError("host must be a string or an IP address, not None")
     backend = current_backend()
     await backend.checkpoint_if_cancelled()
     errors: list[OSError] = []

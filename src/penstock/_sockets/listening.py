@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+import warnings
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -29,17 +30,27 @@ __all__ = ("TCPListener", "create_tcp_listener")
 logger = logging.getLogger("penstock.listener")
 
 #: What a connection that was gone before it was accepted can leave behind: accept(2), "Error
-#: handling".  The next one may be well.
+#: handling".  The next one may be well.  Not every system knows all of them.
 GONE = frozenset(
-    getattr(errno, name)
+    getattr(errno, name, -1)
     for name in (
-        "ECONNABORTED ECONNRESET EHOSTDOWN EHOSTUNREACH ENETDOWN ENETUNREACH ENONET ENOPROTOOPT "
-        "EOPNOTSUPP EPERM EPROTO ETIMEDOUT"
-    ).split()
-    if hasattr(errno, name)
+        "ECONNABORTED",
+        "ECONNRESET",
+        "EHOSTDOWN",
+        "EHOSTUNREACH",
+        "ENETDOWN",
+        "ENETUNREACH",
+        "ENONET",
+        "ENOPROTOOPT",
+        "EOPNOTSUPP",
+        "EPERM",
+        "EPROTO",
+        "ETIMEDOUT",
+    )
 )
-#: What the system says when it has no descriptor or no memory for one more connection.
-EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+#: What the system says when it has no descriptor or no memory for one more connection, or cannot
+#: watch one more (ENOSPC).
+EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC))
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 1.0  # seconds between tries while exhausted, doubling
 LOG_INTERVAL = 5.0  # seconds between two log lines about it
 
@@ -52,7 +63,14 @@ class TCPListener(SocketListener):
         registration: The socket, with that loop's poller.
     """
 
-    __slots__ = ("_backend", "_failures", "_logged_at", "_pause", "_registration")
+    __slots__ = (
+        "__weakref__",
+        "_backend",
+        "_failures",
+        "_logged_at",
+        "_pause",
+        "_registration",
+    )
 
     def __init__(self, backend: Backend, registration: Registration) -> None:
         self._backend = backend
@@ -81,21 +99,25 @@ class TCPListener(SocketListener):
         while True:
             try:
                 fd = registration.accept()
+                if fd >= 0:
+                    stream = self._adopt(fd)
+                    self._pause = SHORTEST_PAUSE
+                    return stream
             except OSError as exc:
                 if exc.errno in EXHAUSTED:
                     await self._exhausted(exc)
                 elif exc.errno not in GONE:
                     raise BrokenResourceError from exc
                 continue
-            if fd >= 0:
-                self._pause = SHORTEST_PAUSE
-                return self._adopt(fd)
             wait = registration.park_reader()
             if wait is None:
                 await self._settle()
             else:
                 try:
                     await wait
+                except (RuntimeError, TypeError):  # what event loops say to a wait of another one
+                    self._check_loop()
+                    raise
                 finally:
                     registration.reader = None
 
@@ -107,9 +129,9 @@ class TCPListener(SocketListener):
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             registration = poller_of(self._backend).register(sock)
-        except OSError as exc:
+        except OSError:
             sock.close()
-            raise BrokenResourceError from exc
+            raise
         return ConnectedSocketStream(self._backend, registration)
 
     async def _settle(self) -> None:
@@ -117,8 +139,7 @@ class TCPListener(SocketListener):
         registration = self._registration
         if registration.fd < 0:
             raise ClosedResourceError
-        if not self._backend.is_current():
-            raise RuntimeError("this listener belongs to another event loop or thread")
+        self._check_loop()
         if registration.reader is not None:
             raise BusyResourceError("accepting connections from")
         registration.reader = self._backend.new_wait()  # nobody awaits it: the direction is taken
@@ -126,6 +147,10 @@ class TCPListener(SocketListener):
             await self._backend.settle()
         finally:
             registration.reader = None
+
+    def _check_loop(self) -> None:
+        if not self._backend.is_current():
+            raise RuntimeError("this listener belongs to another event loop or thread")
 
     async def _exhausted(self, exc: OSError) -> None:
         """Pause because the system has nothing left for one more connection."""
@@ -171,11 +196,23 @@ class TCPListener(SocketListener):
             BusyResourceError: Another task is accepting from this listener.
             ClosedResourceError: The listener was closed.
         """
+        if not callable(handler):
+            raise TypeError(f"handler must be callable, not {handler!r}")
         if task_group is not None:
             await self._serve(handler, task_group)
-        else:
+            return
+        end: Exception | None = None  # as it is, not in the group of the handlers' exceptions
+        try:
             async with self._backend.create_task_group() as own_group:
-                await self._serve(handler, own_group)
+                try:
+                    await self._serve(handler, own_group)
+                except (BrokenResourceError, BusyResourceError, ClosedResourceError) as exc:
+                    end = exc
+                    own_group.cancel_scope.cancel()
+            if end is not None:
+                raise end
+        finally:
+            end = None  # this frame is in its traceback
 
     async def _serve(
         self, handler: Callable[[SocketStream], Awaitable[Any]], task_group: TaskSpawner
@@ -194,16 +231,24 @@ class TCPListener(SocketListener):
             if registration.budget.foreign and not registration.budget.retired:
                 raise RuntimeError("this listener belongs to an event loop in another thread")
             registration.close()
-        await current_backend().checkpoint_if_cancelled()
+        if self._backend.is_current():
+            await self._backend.checkpoint_if_cancelled()
+
+    def __del__(self) -> None:
+        registration = getattr(self, "_registration", None)
+        if registration is not None and registration.fd >= 0:
+            registration.close()  # first: the warning may be an error
+            warnings.warn(f"Unclosed {self!r}", ResourceWarning, stacklevel=1, source=self)
 
 
-async def _handle(
-    handler: Callable[[SocketStream], Awaitable[Any]], stream: SocketStream
-) -> None:
+async def _handle(handler: Callable[[SocketStream], Awaitable[Any]], stream: SocketStream) -> None:
+    ended = False
     try:
         await handler(stream)
-    except (BrokenResourceError, EndOfStream) as exc:
-        logger.debug("a connection ended in its handler: %r", exc)
+    except* (BrokenResourceError, EndOfStream) as group:  # a handler's task group makes groups
+        logger.debug("a connection ended in its handler: %r", group.exceptions)
+        ended = True
+    if ended:
         await stream.aclose()
 
 
@@ -242,9 +287,7 @@ async def create_tcp_listener(
     dual_stack = local_host is None and family == socket.AF_UNSPEC and socket.has_dualstack_ipv6()
     if dual_stack:
         family = socket.AF_INET6
-    infos = await resolve(
-        backend, local_host, local_port, family=family, flags=socket.AI_PASSIVE
-    )
+    infos = await resolve(backend, local_host, local_port, family=family, flags=socket.AI_PASSIVE)
     family, kind, protocol, _, address = infos[0]
     sock = socket.socket(family, kind, protocol)
     try:

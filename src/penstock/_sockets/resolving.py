@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, TypeAlias
 
@@ -13,7 +14,7 @@ from penstock._backends import Backend
 __all__ = ("AddressInfo", "Host", "resolve", "show_address")
 
 #: family, type, protocol, canonical name, address: as ``socket.getaddrinfo`` returns it.
-AddressInfo: TypeAlias = tuple[int, int, int, str, Any]
+AddressInfo: TypeAlias = tuple[Any, Any, int, str, Any]
 Host: TypeAlias = str | IPv4Address | IPv6Address
 
 
@@ -22,22 +23,22 @@ def show_address(host: object, port: object) -> str:
     return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
 
 
-def check_port(name: str, port: object) -> None:
+def check_port(name: str, port: object, lowest: int = 0) -> None:
     """Check a port number.
 
     Raises:
         TypeError: It is not an integer.
-        ValueError: It is not between 0 and 65535.
+        ValueError: It is not between ``lowest`` and 65535.
     """
     if not isinstance(port, int):
         raise TypeError(f"{name} must be an integer, not {port!r}")
-    if not 0 <= port <= 65535:
-        raise ValueError(f"{name} must be between 0 and 65535, not {port}")
+    if not lowest <= port <= 65535:
+        raise ValueError(f"{name} must be between {lowest} and 65535, not {port}")
 
 
 async def resolve(
     backend: Backend, host: Host | None, port: int, *, family: int = 0, flags: int = 0
-) -> list[AddressInfo]:
+) -> Sequence[AddressInfo]:
     """Look up the TCP addresses of a host, in the order in which the system prefers them.
 
     Numeric addresses are not looked up; names are, in a worker thread that is abandoned on
@@ -46,14 +47,16 @@ async def resolve(
     Raises:
         socket.gaierror: There is no such host; its name is in the message.
         TypeError: ``host`` is neither a name nor an address.
+        ValueError: ``host`` has characters that no name may have (idna.IDNAError).
     """
-    name: str | bytes | None
+    name: bytes | str | None
     if host is None or isinstance(host, IPv4Address | IPv6Address):
         name = None if host is None else str(host)
     elif not isinstance(host, str):
         raise TypeError(f"host must be a string or an IP address, not {host!r}")
     else:
-        name = host if host.isascii() else idna.encode(host, uts46=True)
+        # As bytes: the codec that a str passes through refuses what is no name with UnicodeError.
+        name = host.encode() if host.isascii() else idna.encode(host, uts46=True)
     numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
     try:
         return socket.getaddrinfo(name, port, family, socket.SOCK_STREAM, 0, flags | numeric)

@@ -7,12 +7,13 @@ whether they are worth making.  How sockets come to be connected lives in ``conn
 
 from __future__ import annotations
 
+import errno
 import socket
 import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NoReturn
 
-from penstock._backends import Backend, Wait, current_backend
+from penstock._backends import Backend, Wait
 from penstock._exceptions import (
     BrokenResourceError,
     BusyResourceError,
@@ -42,7 +43,7 @@ class ConnectedSocketStream(SocketStream):
         self._backend = backend
         self._registration = registration
         self._eof_sent = False
-        self._broken: OSError | None = None  # what broke the receiving direction, for ever
+        self._broken: OSError | None = None  # what broke the connection, for ever
 
     @property
     def _raw_socket(self) -> socket.socket:
@@ -74,10 +75,13 @@ class ConnectedSocketStream(SocketStream):
                         registration.reader = None
                 data = registration.recv(max_bytes)
         except OSError as exc:
-            self._receive_failed(exc)
+            self._failed(exc)
+        except (RuntimeError, TypeError):  # what event loops say to a wait of another one
+            self._check_loop()
+            raise
         if data:
             return data
-        raise EndOfStream
+        self._ended()
 
     async def receive_into(self, buffer: WriteableBuffer) -> int:
         registration = self._registration
@@ -94,17 +98,18 @@ class ConnectedSocketStream(SocketStream):
                         registration.reader = None
                 nbytes = registration.recv_into(buffer)
         except OSError as exc:
-            self._receive_failed(exc)
+            self._failed(exc)
+        except (RuntimeError, TypeError):  # what event loops say to a wait of another one
+            self._check_loop()
+            raise
         if nbytes:
             return nbytes
-        raise EndOfStream
+        self._ended()
 
     async def _settle_reader(self) -> None:
         """Do what stands before a receive that the kernel has declined."""
         registration = self._registration
         self._check_usable()
-        if self._broken is not None:
-            raise BrokenResourceError from self._broken
         if registration.reader is not None:
             raise BusyResourceError("reading from")
         registration.reader = self._taken()
@@ -113,11 +118,17 @@ class ConnectedSocketStream(SocketStream):
         finally:
             registration.reader = None
 
-    def _receive_failed(self, exc: OSError) -> NoReturn:
-        # The system tells it once, and from then on that the stream has ended.  It was broken:
-        # the direction stays taken, so that every receive comes to _settle_reader.
-        self._broken = OSError(*exc.args)
-        self._registration.reader = self._taken()
+    def _ended(self) -> NoReturn:
+        if self._broken is not None:
+            raise BrokenResourceError from self._broken
+        raise EndOfStream
+
+    def _failed(self, exc: OSError) -> NoReturn:
+        # The system tells once what broke the connection, to the direction that asks first; from
+        # then on it says that the stream has ended, which is not so.  EPIPE alone tells nothing
+        # of the peer's end of the stream: it stands for what was told before.
+        if exc.errno != errno.EPIPE and self._broken is None:
+            self._broken = OSError(*exc.args)  # a copy: no traceback
         raise BrokenResourceError from exc
 
     # -- sending ---------------------------------------------------------------------------
@@ -129,7 +140,10 @@ class ConnectedSocketStream(SocketStream):
             if left:
                 await self._send_rest(item, left)
         except OSError as exc:
-            raise BrokenResourceError from exc
+            self._failed(exc)
+        except (RuntimeError, TypeError):  # what event loops say to a wait of another one
+            self._check_loop()
+            raise
 
     async def _send_rest(self, item: ReadableBuffer, left: int) -> None:
         registration = self._registration
@@ -141,25 +155,39 @@ class ConnectedSocketStream(SocketStream):
 
     async def send_many(self, buffers: Iterable[ReadableBuffer]) -> None:
         registration = self._registration
-        views = [memoryview(buffer).cast("B") for buffer in buffers]
-        if registration.writer is None:
-            registration.sent, registration.total = 0, sum(map(len, views))
-        first = offset = 0
+        views: list[memoryview] = []  # while they are there, nobody may resize a buffer
         try:
-            while first < len(views):
-                nbytes = registration.sendmsg(views, first, offset)
-                if nbytes < 0:
-                    await self._wait_writable()
-                    continue
-                registration.sent += nbytes
-                offset += nbytes
-                while first < len(views) and offset >= len(views[first]):
-                    offset -= len(views[first])
-                    first += 1
-            if not views:
-                await self._settle_writer()
+            for buffer in buffers:
+                views.append(view := memoryview(buffer))
+                if not view.c_contiguous:
+                    raise TypeError(f"expected contiguous bytes-like data, not {buffer!r}")
+            if registration.writer is None:
+                registration.sent, registration.total = 0, sum(view.nbytes for view in views)
+            await self._send_views(views)
         except OSError as exc:
-            raise BrokenResourceError from exc
+            self._failed(exc)
+        except (RuntimeError, TypeError):  # what event loops say to a wait of another one
+            self._check_loop()
+            raise
+        finally:
+            for view in views:
+                view.release()
+
+    async def _send_views(self, views: list[memoryview]) -> None:
+        registration = self._registration
+        first = offset = 0
+        while first < len(views):
+            nbytes = registration.sendmsg(views, first, offset)
+            if nbytes < 0:
+                await self._wait_writable()
+                continue
+            registration.sent += nbytes
+            offset += nbytes
+            while first < len(views) and offset >= views[first].nbytes:
+                offset -= views[first].nbytes
+                first += 1
+        if not views:
+            await self._settle_writer()
 
     async def _wait_writable(self) -> None:
         """Wait until a send is worth a try."""
@@ -210,6 +238,9 @@ class ConnectedSocketStream(SocketStream):
     def _check_usable(self) -> None:
         if self._registration.fd < 0:
             raise ClosedResourceError
+        self._check_loop()
+
+    def _check_loop(self) -> None:
         if not self._backend.is_current():
             raise RuntimeError("this stream belongs to another event loop or thread")
 
@@ -219,10 +250,11 @@ class ConnectedSocketStream(SocketStream):
             if registration.budget.foreign and not registration.budget.retired:
                 raise RuntimeError("this stream belongs to an event loop in another thread")
             registration.close()
-        await current_backend().checkpoint_if_cancelled()
+        if self._backend.is_current():
+            await self._backend.checkpoint_if_cancelled()
 
     def __del__(self) -> None:
         registration = getattr(self, "_registration", None)
         if registration is not None and registration.fd >= 0:
+            registration.close()  # first: the warning may be an error
             warnings.warn(f"Unclosed {self!r}", ResourceWarning, stacklevel=1, source=self)
-            registration.close()

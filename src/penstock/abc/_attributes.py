@@ -1,6 +1,7 @@
 """Typed attributes: facts about a stream, found through any number of wrappers around it."""
 
 from collections.abc import Callable, Mapping
+from inspect import get_annotations
 from typing import Any, TypeVar, final, overload
 
 from penstock._exceptions import TypedAttributeLookupError
@@ -25,7 +26,7 @@ class TypedAttributeSet:
     """
 
     def __init_subclass__(cls) -> None:
-        annotations = cls.__dict__.get("__annotations__", {})
+        annotations = get_annotations(cls)
         for name in cls.__dict__:
             if not name.startswith("_") and name not in annotations:
                 raise TypeError(f"Attribute {name!r} is missing its type annotation")

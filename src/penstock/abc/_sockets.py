@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address
-from socket import AddressFamily, AF_INET, AF_INET6, socket
+from socket import AF_INET, AF_INET6, AddressFamily, socket
 from typing import Any, TypeAlias
 
+from penstock._exceptions import ClosedResourceError
 from penstock.abc._attributes import TypedAttributeProvider, TypedAttributeSet, typed_attribute
 from penstock.abc._streams import ByteStream, Listener
 
@@ -52,6 +53,8 @@ class _SocketProvider(TypedAttributeProvider):
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
         raw = self._raw_socket
+        if raw.fileno() < 0:
+            raise ClosedResourceError
         attributes: dict[Any, Callable[[], Any]] = {
             SocketAttribute.family: lambda: AddressFamily(raw.family),
             SocketAttribute.local_address: lambda: plain_address(raw.getsockname()),

@@ -1,10 +1,13 @@
 """penstock on asyncio, with any event loop that implements its interface.
 
-``loop`` holds the primitives, ``scopes`` level-triggered cancel scopes, ``groups`` task groups,
-``threads`` worker threads.
+``loop`` holds the primitives, ``scopes``, ``states`` and ``deadlines`` level-triggered cancel
+scopes, ``groups`` task groups, ``threads`` worker threads.
 """
 
-from penstock._backends.asyncio.loop import AsyncioBackend as BACKEND
+from penstock._backends.asyncio.loop import AsyncioBackend
 from penstock._backends.asyncio.loop import current as current
+from penstock._backends.asyncio.loop import find as find
 
-__all__ = ("BACKEND", "current")
+__all__ = ("BACKEND", "current", "find")
+
+BACKEND = AsyncioBackend

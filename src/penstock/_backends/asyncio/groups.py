@@ -13,12 +13,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from penstock._backends.asyncio.scopes import (
-    AsyncioCancelScope,
-    TaskStates,
-    effective,
-    only_cancelled,
-)
+from penstock._backends.asyncio.scopes import AsyncioCancelScope, AsyncioGroupScope
+from penstock._backends.asyncio.states import TaskStates, effective, only_cancelled
 from penstock.abc._tasks import TaskGroup
 
 __all__ = ("AsyncioTaskGroup",)
@@ -63,12 +59,11 @@ class AsyncioTaskGroup(TaskGroup):
         "cancel_scope",
     )
 
-    cancel_scope: AsyncioCancelScope
+    cancel_scope: AsyncioGroupScope
 
     def __init__(self, states: TaskStates) -> None:
-        self.cancel_scope = AsyncioCancelScope(states)
         self._tasks: set[Task[Any]] = set()
-        self.cancel_scope.tasks = self._tasks
+        self.cancel_scope = AsyncioGroupScope(states, self._tasks)
         self._states = states
         self._entered = self._active = self._child_cancelled = False
         self._errors: list[BaseException] = []
@@ -228,7 +223,10 @@ class AsyncioTaskGroup(TaskGroup):
         else:
             self._tasks.add(task)
             task.add_done_callback(ended)
-        return task
+        try:
+            return task
+        finally:
+            del task  # the traceback of an eager task's error leads back to this frame
 
     def _child_has_ended(self, task: Task[Any]) -> None:
         error = None if task.cancelled() else task.exception()

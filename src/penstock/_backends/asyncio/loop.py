@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from penstock._backends._base import Backend
 from penstock._backends.asyncio.groups import AsyncioTaskGroup
-from penstock._backends.asyncio.scopes import AsyncioCancelScope, TaskStates
+from penstock._backends.asyncio.scopes import AsyncioCancelScope
+from penstock._backends.asyncio.states import TaskStates
 from penstock._backends.asyncio.threads import WorkerThreads, run_sync_in_thread
 from penstock._hotpath import ReadyBudget
 
@@ -48,7 +49,10 @@ class AsyncioBackend(Backend):
     def wake(wait: Future[None]) -> bool:
         if wait.done():
             return False
-        wait.set_result(None)
+        try:
+            wait.set_result(None)
+        except RuntimeError:  # its event loop was closed and left it behind
+            return False
         return True
 
     async def settle(self) -> None:
@@ -132,7 +136,7 @@ class AsyncioBackend(Backend):
         return events._get_running_loop() is self.loop and not self.budget.retired
 
     def create_cancel_scope(self, *, deadline: float, shield: bool) -> AsyncioCancelScope:
-        return AsyncioCancelScope(self.states, deadline=deadline, shield=shield)
+        return AsyncioCancelScope(self.states, deadline, shield)
 
     def create_task_group(self) -> AsyncioTaskGroup:
         return AsyncioTaskGroup(self.states)
@@ -165,6 +169,12 @@ class AsyncioBackend(Backend):
         waiter = getattr(task, "_fut_waiter", None)
         return (waiter is None or waiter.done()) and task not in self._onlookers
 
+    @staticmethod
+    def retire_ended() -> None:
+        for loop in list(_backends):  # closed without shutdown_asyncgens()
+            if loop.is_closed():
+                _backends.pop(loop).close()
+
     @classmethod
     def run(
         cls, func: Callable[..., Awaitable[T]], args: tuple[Any, ...], options: dict[str, Any]
@@ -189,14 +199,18 @@ class AsyncioBackend(Backend):
 _backends: dict[AbstractEventLoop, AsyncioBackend] = {}
 
 
+def find() -> AsyncioBackend | None:
+    """Return the backend object of the running asyncio event loop, if there is one already."""
+    loop = events._get_running_loop()
+    return None if loop is None else _backends.get(loop)
+
+
 def current() -> AsyncioBackend:
     """Return the backend object of the running asyncio event loop."""
     loop = asyncio.get_running_loop()
     backend = _backends.get(loop)
     if backend is None:
-        for other in list(_backends):  # loops that were closed without shutdown_asyncgens()
-            if other.is_closed():
-                _backends.pop(other).close()
+        AsyncioBackend.retire_ended()
         backend = _backends[loop] = AsyncioBackend(loop)
         backend.end_with_loop()
     return backend

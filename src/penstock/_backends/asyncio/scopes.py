@@ -1,236 +1,25 @@
-"""Level-triggered cancel scopes on asyncio, without a loop that spins.
+"""Cancel scopes on asyncio: their tree, their deadlines, and what they catch.
 
-asyncio cancels a task once; a scope cancels every wait inside it.  So a task in a cancelled scope
-is cancelled natively, watched until that has had its effect, and cancelled again if it waits
-again.  Lives here: the scopes of every task of an event loop, and that watch.  Scopes form a
-tree: a task's scopes are a chain, and the chains of a task group's children begin at its scope.
+How a cancellation reaches the tasks inside a scope is in ``states``.
 """
 
 from __future__ import annotations
 
 import math
-from asyncio import (
-    AbstractEventLoop,
-    CancelledError,
-    Future,
-    Handle,
-    Task,
-    TimerHandle,
-    current_task,
-)
-from functools import partial
+from asyncio import Task, current_task
+from collections.abc import Collection
 from types import TracebackType
 from typing import Any, Self
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
-from penstock._hotpath import ReadyBudget
+from penstock._backends.asyncio.deadlines import Entry
+from penstock._backends.asyncio.states import TaskState, TaskStates, effective, only_cancelled
 from penstock.abc._tasks import CancelScope
 
-__all__ = ("AsyncioCancelScope", "TaskStates", "effective", "only_cancelled")
+__all__ = ("AsyncioCancelScope", "AsyncioGroupScope")
 
-#: A task that swallows a cancellation and waits again meets the next one at once, this many
-#: times; afterwards with a pause that doubles from 1 ms up to 100 ms.
-PROMPT = 4
-FIRST_PAUSE = 0.001
-LONGEST_PAUSE = 0.1
-
-
-class TaskState:
-    """What is known about one task: which scope it is in, and how its cancellation goes."""
-
-    # I1  sent: exactly one cancel() of ours has not been given back by uncancel()
-    # I2  hung is set only while sent; the task then waits for that future, which takes its time
-    # I3  handle is set while a look at the task is due, late says that it is a pause away
-    # I4  at most one of handle and hung is set
-    __slots__ = ("handle", "hung", "late", "scope", "sent", "task", "tries")
-
-    def __init__(self, task: Task[Any], scope: AsyncioCancelScope | None) -> None:
-        self.task = ref(task)  # weak: the states are kept as long as their task lives
-        self.scope = scope
-        self.sent = False
-        self.tries = 0
-        self.late = False
-        self.handle: Handle | None = None
-        self.hung: Future[Any] | None = None
-
-
-class TaskStates:
-    """The scopes of all tasks of one event loop, and the delivery of their cancellations."""
-
-    # I5  cancelled counts the scopes that are entered and cancelled
-    # I6  the budget is held while cancelled > 0, so that every ready operation looks
-    __slots__ = ("_budget", "_states", "cancelled", "loop", "starting")
-
-    def __init__(self, loop: AbstractEventLoop, budget: ReadyBudget) -> None:
-        self.loop = loop
-        self.cancelled = 0
-        #: The coroutine that a task group is starting, and its scope.  An eager task runs, and
-        #: asks for its state, before the group has got hold of the task.
-        self.starting: tuple[object, AsyncioCancelScope] | None = None
-        self._budget = budget
-        self._states: WeakKeyDictionary[Task[Any], TaskState] = WeakKeyDictionary()
-
-    # -- finding ---------------------------------------------------------------------------
-
-    def find(self, task: Task[Any]) -> TaskState | None:
-        """Return the state of ``task``, or None if it was never in a scope."""
-        state = self._states.get(task)
-        if state is None and self.starting is not None and task.get_coro() is self.starting[0]:
-            state = self._states[task] = TaskState(task, self.starting[1])
-        return state
-
-    def make(self, task: Task[Any]) -> TaskState:
-        """Return the state of ``task``, a new one if need be."""
-        state = self.find(task)
-        if state is None:
-            state = self._states[task] = TaskState(task, None)
-        return state
-
-    def adopt(self, task: Task[Any], scope: AsyncioCancelScope) -> TaskState:
-        """Let the scopes of the new ``task`` begin at ``scope``, and return its state."""
-        state = self._states.get(task)
-        if state is None:
-            state = self._states[task] = TaskState(task, scope)
-        else:  # an eager task; a task factory that wraps coroutines hides it from find()
-            outermost: AsyncioCancelScope | None = None
-            inner = state.scope
-            while inner is not None and inner is not scope:
-                outermost, inner = inner, inner._parent
-            if outermost is None:
-                state.scope = scope
-            else:
-                outermost._parent = scope
-        if self.cancelled and effective(state.scope) is not None:
-            self.kick(state)
-        return state
-
-    def raise_if_cancelled(self) -> None:
-        """Raise if the current task is in a cancelled scope.
-
-        Raises:
-            CancelledError: It is; the message names the scope, and the reason if there is one.
-        """
-        if self.cancelled:
-            task = current_task(self.loop)
-            state = None if task is None else self.find(task)
-            if state is not None:
-                scope = effective(state.scope)
-                if scope is not None:
-                    raise CancelledError(scope.message())
-
-    # -- counting --------------------------------------------------------------------------
-
-    def count(self) -> None:
-        """Note one more cancelled scope."""
-        self.cancelled += 1
-        if self.cancelled == 1:
-            self._budget.hold()
-
-    def discount(self) -> None:
-        """Note that a cancelled scope was left."""
-        self.cancelled -= 1
-        if self.cancelled == 0:
-            self._budget.release()
-
-    # -- delivering ------------------------------------------------------------------------
-
-    def reach(self, state: TaskState, scope: AsyncioCancelScope) -> None:
-        """Kick every task inside ``scope``, which ``state`` is in, that no shield covers."""
-        todo: list[tuple[TaskState, AsyncioCancelScope]] = [(state, scope)]
-        self._add_children(todo, scope)
-        while todo:
-            state, top = todo.pop()
-            inside: list[AsyncioCancelScope] = []
-            inner = state.scope
-            while inner is not None and inner is not top:
-                inside.append(inner)
-                inner = inner._parent
-            for inner in reversed(inside):
-                if inner._shield:
-                    break
-                self._add_children(todo, inner)
-            else:
-                self.kick(state)
-
-    def _add_children(
-        self, todo: list[tuple[TaskState, AsyncioCancelScope]], scope: AsyncioCancelScope
-    ) -> None:
-        for task in scope.tasks or ():
-            state = self.find(task)
-            if state is not None:
-                todo.append((state, scope))
-
-    def kick(self, state: TaskState) -> None:
-        """Cancel the wait of a task that is in a cancelled scope, without patience."""
-        state.tries = 0
-        if state.hung is not None:
-            return  # cancelled already: what it waits for takes its time
-        if state.handle is not None:
-            if not state.late:
-                return
-            state.handle.cancel()
-            state.handle = None
-        task = state.task()
-        if task is None:
-            return
-        waiter = getattr(task, "_fut_waiter", None)
-        if waiter is None or waiter.done():
-            # It runs, has not started, or will see a result first: after that.
-            self._look_again(state, 0)
-        else:
-            self.give_back(state, task)
-            self._cancel(state, task, waiter)
-
-    def _look_again(self, state: TaskState, pause: float) -> None:
-        state.late = pause > 0
-        if state.late:
-            state.handle = self.loop.call_later(pause, self._look, state)
-        else:
-            # After the step of the task that is due: the loop is first in, first out.
-            state.handle = self.loop.call_soon(self._look, state)
-
-    def _look(self, state: TaskState) -> None:
-        state.handle = None
-        task = state.task()
-        if task is None or task.done():
-            return
-        self.give_back(state, task)  # its step has come and gone
-        if effective(state.scope) is None:
-            state.tries = 0
-            return
-        waiter = getattr(task, "_fut_waiter", None)
-        if waiter is not None and waiter.done():
-            self._look_again(state, 0)
-        else:
-            self._cancel(state, task, waiter)
-
-    def _cancel(self, state: TaskState, task: Task[Any], waiter: Future[Any] | None) -> None:
-        scope = effective(state.scope)
-        assert scope is not None
-        state.tries += 1
-        state.sent = True
-        task.cancel(scope.message())
-        if waiter is None or waiter.done():
-            tries = state.tries - PROMPT
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries, 10)) if tries >= 0 else 0
-            self._look_again(state, pause)
-        else:  # another task, say: it is cancelled, and is not cancelled again
-            state.hung = waiter
-            waiter.add_done_callback(partial(self._wait_over, state))
-
-    def _wait_over(self, state: TaskState, _waiter: Future[Any]) -> None:
-        state.hung = None
-        if state.handle is None:
-            self._look(state)
-
-    def give_back(self, state: TaskState, task: Task[Any]) -> None:
-        """Undo what our cancellation has added to ``task.cancelling()``.
-
-        Only for the task that runs, or after its step: until then the cancellation is on its way.
-        """
-        if state.sent:
-            state.sent = False
-            task.uncancel()
+#: The reason of a cancellation that nobody called for.
+DEADLINE = "deadline exceeded"
 
 
 class AsyncioCancelScope(CancelScope):
@@ -248,19 +37,21 @@ class AsyncioCancelScope(CancelScope):
         "_cancelled_caught",
         "_deadline",
         "_entered",
+        "_entry",
         "_parent",
         "_reason",
         "_shield",
         "_state",
         "_states",
-        "_timer",
-        "tasks",
     )
 
-    # I7  _state is set while the scope is entered, and never again
-    # I8  _timer is set only while the scope is entered and not cancelled
+    #: The children of the task group whose scope this is.
+    tasks: Collection[Task[Any]] = ()
+
+    # I1  _state is set while the scope is entered, and never again
+    # I2  _entry is set only while the scope is entered and not cancelled
     def __init__(
-        self, states: TaskStates, *, deadline: float = math.inf, shield: bool = False
+        self, states: TaskStates, deadline: float = math.inf, shield: bool = False
     ) -> None:
         self._states = states
         self._deadline = deadline
@@ -269,9 +60,8 @@ class AsyncioCancelScope(CancelScope):
         self._reason: str | None = None
         self._state: TaskState | None = None
         self._parent: AsyncioCancelScope | None = None
-        self._timer: TimerHandle | None = None
+        self._entry: Entry | None = None
         self._base = 0  # what task.cancelling() was on entry
-        self.tasks: set[Task[Any]] | None = None  # the children of the task group whose scope it is
 
     def message(self) -> str:
         """Return the text of the cancellations that this scope causes."""
@@ -284,7 +74,7 @@ class AsyncioCancelScope(CancelScope):
         self._cancel_called = True
         self._reason = reason
         if self._state is not None:
-            self._stop_timer()
+            self._unwatch_deadline()
             self._states.count()
             self._states.reach(self._state, self)
 
@@ -296,8 +86,8 @@ class AsyncioCancelScope(CancelScope):
     def deadline(self, value: float) -> None:
         self._deadline = float(value)
         if self._state is not None and not self._cancel_called:
-            self._stop_timer()
-            self._start_timer()
+            self._unwatch_deadline()
+            self._watch_deadline()
 
     @property
     def shield(self) -> bool:
@@ -322,11 +112,12 @@ class AsyncioCancelScope(CancelScope):
         if self._entered:
             raise RuntimeError("Each CancelScope may only be used for a single 'with' block")
         states = self._states
-        task = current_task(states.loop)
-        if task is None:
+        task = current_task()
+        if task is None or task.get_loop() is not states.loop:
             raise RuntimeError("a cancel scope can only be entered in a task of its event loop")
-        state = states.make(task)
-        states.give_back(state, task)
+        state = states.by_task.get(ref(task)) or states.make(task)
+        if state.sent:
+            states.give_back(state, task)
         self._base = task.cancelling()
         parent, state.scope = state.scope, self
         self.enter_for(state, parent)
@@ -342,15 +133,15 @@ class AsyncioCancelScope(CancelScope):
         if self._cancel_called:
             self._states.count()
         elif self._deadline != math.inf:
-            self._start_timer()
+            self._watch_deadline()
 
     def leave(self) -> None:
         """Be active no more."""
         self._state = self._parent = None
-        if self._timer is not None:
-            self._stop_timer()
         if self._cancel_called:
             self._states.discount()
+        elif self._entry is not None:
+            self._unwatch_deadline()
 
     def cancelled_natively(self) -> bool:
         """Whether ``task.cancel()`` was called on the host, which runs, since it entered."""
@@ -413,37 +204,28 @@ class AsyncioCancelScope(CancelScope):
             inner = inner._parent
         self.leave()
 
-    def _start_timer(self) -> None:
-        if self._deadline != math.inf:
-            loop = self._states.loop
-            if self._deadline <= loop.time():
-                self._expire()
-            else:
-                self._timer = loop.call_at(self._deadline, self._expire)
+    def _watch_deadline(self) -> None:
+        states = self._states
+        if self._deadline <= states.loop.time():
+            self.cancel(DEADLINE)
+        elif self._deadline != math.inf:
+            self._entry = states.deadlines.add(self._deadline, self._expire)
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _unwatch_deadline(self) -> None:
+        entry, self._entry = self._entry, None
+        if entry is not None:
+            self._states.deadlines.call_off(entry)
 
     def _expire(self) -> None:
-        self._timer = None
-        self.cancel("deadline exceeded")
+        self._entry = None
+        self.cancel(DEADLINE)
 
 
-def effective(scope: AsyncioCancelScope | None) -> AsyncioCancelScope | None:
-    """Return the innermost cancelled scope that can be seen from inside ``scope``, if any."""
-    while scope is not None:
-        if scope._cancel_called:
-            return scope
-        if scope._shield:
-            return None
-        scope = scope._parent
-    return None
+class AsyncioGroupScope(AsyncioCancelScope):
+    """The cancel scope of a task group."""
 
+    __slots__ = ("tasks",)
 
-def only_cancelled(exc: BaseException) -> bool:
-    """Whether ``exc`` is a cancellation, or a group of nothing else."""
-    if isinstance(exc, BaseExceptionGroup):
-        return all(map(only_cancelled, exc.exceptions))
-    return isinstance(exc, CancelledError)
+    def __init__(self, states: TaskStates, tasks: Collection[Task[Any]]) -> None:
+        super().__init__(states)
+        self.tasks = tasks

@@ -143,6 +143,7 @@ async def run_sync_in_thread(
     job = _Job(func, args, context)
     threads.begin(job)
     cancellation: CancelledError | None = None
+    error: BaseException | None
     try:
         with AsyncioCancelScope(backend.states, shield=not abandon_on_cancel):
             while not job.finished:
@@ -155,9 +156,10 @@ async def run_sync_in_thread(
                     cancellation = exc  # native: no shield keeps that out
         if cancellation is not None:
             raise cancellation
-        if job.error is not None:
-            raise job.error
+        error, job.error = job.error, None  # its traceback leads back to the job
+        if error is not None:
+            raise error
         value: T = job.value
         return value
     finally:
-        del job, cancellation  # a traceback leads back to this frame
+        error = cancellation = None  # their tracebacks lead back to this frame

@@ -1,0 +1,302 @@
+"""Task groups and native cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import pytest
+
+import penstock
+from penstock.abc import TaskStatus
+from penstock.lowlevel import checkpoint
+
+
+@pytest.fixture
+def backend(asyncio_backend: Any) -> Any:
+    return asyncio_backend
+
+
+async def test_host_cancelled_natively_while_it_waits_ends_its_children_first() -> None:
+    steps = []
+
+    async def child() -> None:
+        try:
+            await asyncio.sleep(10)
+        finally:
+            with penstock.CancelScope(shield=True):
+                await asyncio.sleep(0.01)
+            steps.append("child")
+
+    async def host() -> None:
+        try:
+            async with penstock.create_task_group() as tg:
+                tg.start_soon(child)
+        finally:
+            steps.append("host")
+
+    task = asyncio.create_task(host())
+    await penstock.wait_all_tasks_blocked()
+    task.cancel("native")
+    await asyncio.sleep(0)
+    task.cancel("native, again")
+    with pytest.raises(asyncio.CancelledError, match="native"):
+        await task
+    assert steps == ["child", "host"]
+    assert task.cancelling() == 2
+
+
+async def test_host_cancelled_natively_in_its_block_ends_its_children_first() -> None:
+    steps = []
+
+    async def child() -> None:
+        try:
+            await asyncio.sleep(10)
+        finally:
+            steps.append("child")
+
+    async def host() -> None:
+        try:
+            async with penstock.create_task_group() as tg:
+                tg.start_soon(child)
+                await asyncio.sleep(10)
+        finally:
+            steps.append("host")
+
+    task = asyncio.create_task(host())
+    await penstock.wait_all_tasks_blocked()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert steps == ["child", "host"]
+
+
+async def test_native_cancellation_of_the_host_survives_errors_of_its_children() -> None:
+    async def child() -> None:
+        try:
+            await asyncio.sleep(10)
+        finally:
+            raise ValueError
+
+    async def host() -> None:
+        with pytest.RaisesGroup(ValueError):
+            async with penstock.create_task_group() as tg:
+                tg.start_soon(child)
+        await asyncio.sleep(10)
+
+    task = asyncio.create_task(host())
+    await penstock.wait_all_tasks_blocked()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert task.cancelling() == 1
+
+
+async def test_child_cancelled_natively_does_not_fail_the_group() -> None:
+    tasks = []
+
+    async def child() -> None:
+        tasks.append(asyncio.current_task())
+        await asyncio.sleep(10)
+
+    async with penstock.create_task_group() as tg:
+        tg.start_soon(child)
+        await penstock.wait_all_tasks_blocked()
+        tasks[0].cancel()
+    assert not tg.cancel_scope.cancel_called
+
+
+async def test_child_cancelled_natively_before_its_first_step_never_runs() -> None:
+    async def child() -> None:
+        pytest.fail("it ran")
+
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(None)
+    async with penstock.create_task_group() as tg:
+        tg.start_soon(child, name="mine")
+        (task,) = [task for task in asyncio.all_tasks() if task.get_name() == "mine"]
+        task.cancel()
+
+
+async def test_start_cancelled_natively_ends_the_child_first() -> None:
+    steps = []
+
+    async def child(*, task_status: TaskStatus) -> None:
+        try:
+            await asyncio.sleep(10)
+        finally:
+            with penstock.CancelScope(shield=True):
+                await asyncio.sleep(0.01)
+            steps.append("child")
+
+    async def starter(tg: penstock.abc.TaskGroup) -> None:
+        try:
+            await tg.start(child)
+        finally:
+            steps.append("start")
+
+    async with penstock.create_task_group() as tg:
+        task = asyncio.create_task(starter(tg))
+        await penstock.wait_all_tasks_blocked()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert steps == ["child", "start"]
+
+
+async def test_start_cancelled_raises_what_the_child_raises_meanwhile() -> None:
+    async def child(*, task_status: TaskStatus) -> None:
+        try:
+            await asyncio.sleep(10)
+        finally:
+            raise ValueError("cleanup")
+
+    async with penstock.create_task_group() as tg:
+        with pytest.raises(ValueError, match="cleanup"), penstock.move_on_after(0.001):
+            await tg.start(child)
+        await checkpoint()
+
+
+async def test_starting_child_of_a_cancelled_group_is_reported_to_a_starter_outside() -> None:
+    async def child(*, task_status: TaskStatus) -> None:
+        await asyncio.sleep(10)
+
+    async def starter(tg: penstock.abc.TaskGroup) -> None:
+        with pytest.raises(RuntimeError, match="Child exited without calling"):
+            await tg.start(child)
+
+    async with penstock.create_task_group() as outside, penstock.create_task_group() as tg:
+        outside.start_soon(starter, tg)
+        await penstock.wait_all_tasks_blocked()
+        tg.cancel_scope.cancel()
+
+
+async def test_child_is_the_coroutine_itself_under_its_own_name() -> None:
+    event = penstock.Event()
+
+    async def child() -> None:
+        await event.wait()
+
+    async with penstock.create_task_group() as tg:
+        tg.start_soon(child)
+        tg.start_soon(child, name="given")
+        await penstock.wait_all_tasks_blocked()
+        names = {task.get_name() for task in asyncio.all_tasks()}
+        coroutines = [task.get_coro() for task in asyncio.all_tasks()]
+        assert {child.__qualname__, "given"} <= names
+        assert sum(getattr(coro, "cr_code", None) is child.__code__ for coro in coroutines) == 2
+        event.set()
+
+
+async def test_deaf_child_keeps_nobody_busy() -> None:
+    cancelled = 0
+
+    class CountingTask(asyncio.Task[Any]):
+        def cancel(self, msg: Any = None) -> bool:
+            nonlocal cancelled
+            cancelled += 1
+            return super().cancel(msg)
+
+    async def deaf() -> None:
+        until = loop.time() + 0.3
+        while loop.time() < until:
+            try:
+                await asyncio.sleep(1)
+            except asyncio.CancelledError:
+                pass
+
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(lambda loop, coro, **kwargs: CountingTask(coro, loop=loop, **kwargs))
+    async with penstock.create_task_group() as tg:
+        tg.start_soon(deaf)
+        await asyncio.sleep(0)
+        tg.cancel_scope.cancel()
+    assert 4 < cancelled < 20
+
+
+if sys.version_info >= (3, 12):
+
+    def eager_loop() -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        loop.set_task_factory(asyncio.eager_task_factory)
+        return loop
+
+    def run_eager(func: Any) -> None:
+        penstock.run(func, backend_options={"loop_factory": eager_loop})
+
+    def test_eager_child_is_in_the_scope_of_its_group_from_its_first_step() -> None:
+        steps = []
+        event = penstock.Event()
+        event.set()
+
+        async def child() -> None:
+            steps.append("started")
+            await event.wait()
+            steps.append("too far")
+
+        async def main() -> None:
+            async with penstock.create_task_group() as tg:
+                tg.cancel_scope.cancel()
+                tg.start_soon(child)
+                assert steps == ["started"]
+            assert steps == ["started"]
+
+        run_eager(main)
+
+    def test_eager_child_that_starts_others_first_is_in_the_scope_of_its_group() -> None:
+        async def stranger() -> None:
+            await checkpoint()
+
+        async def child(depth: int) -> None:
+            native = asyncio.create_task(stranger())
+            if depth:
+                async with penstock.create_task_group() as tg:
+                    tg.start_soon(child, depth - 1)
+                    with penstock.CancelScope():
+                        await penstock.sleep_forever()
+            else:
+                await penstock.sleep_forever()
+            await native
+
+        async def main() -> None:
+            async with penstock.create_task_group() as tg:
+                tg.start_soon(child, 3)
+                await penstock.wait_all_tasks_blocked()
+                tg.cancel_scope.cancel()
+            assert tg.cancel_scope.cancelled_caught
+
+        run_eager(main)
+
+    def test_eager_child_behind_a_wrapping_task_factory_is_cancelled_with_its_group() -> None:
+        def factory(loop: Any, coro: Any, **kwargs: Any) -> asyncio.Task[Any]:
+            async def wrapped() -> Any:
+                return await coro
+
+            return asyncio.eager_task_factory(loop, wrapped(), **kwargs)
+
+        async def child() -> None:
+            with penstock.CancelScope() as scope:
+                await penstock.sleep_forever()
+            pytest.fail(f"{scope} caught it")
+
+        async def main() -> None:
+            asyncio.get_running_loop().set_task_factory(factory)
+            async with penstock.create_task_group() as tg:
+                tg.start_soon(child)
+                tg.cancel_scope.cancel()
+            assert tg.cancel_scope.cancelled_caught
+
+        run_eager(main)
+
+    def test_eager_child_that_fails_in_its_first_step_fails_the_group() -> None:
+        async def child() -> None:
+            raise ValueError
+
+        async def main() -> None:
+            with pytest.RaisesGroup(ValueError):
+                async with penstock.create_task_group() as tg:
+                    tg.start_soon(child)
+                    assert tg.cancel_scope.cancel_called
+
+        run_eager(main)

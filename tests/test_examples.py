@@ -1,0 +1,60 @@
+"""The examples run, on every event loop, and the documents show them as they are."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from backends import BackendUnderTest
+
+ROOT = Path(__file__).parents[1]
+OUTPUT = {
+    "buffered.py": "b'GET' b'/index HTTP/1.1' b'host: a'\nb'\\x00\\x05'\nb'hello'\n",
+    "hello.py": "b'Hello, world!'\n",
+    "memory.py": "".join(f"received {n}\n" for n in range(6)) + "then [6, 7, 8, 9]\n",
+    "tcp.py": "b'HELLO!'\n",
+}
+
+
+def test_every_example_is_tested() -> None:
+    assert {path.name for path in (ROOT / "examples").glob("*.py")} == OUTPUT.keys()
+
+
+@pytest.mark.parametrize("name", OUTPUT)
+def test_example_prints_what_it_promises(
+    name: str, backend: BackendUnderTest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example: dict[str, Any] = runpy.run_path(str(ROOT / "examples" / name))
+    backend.run(example["main"])
+    assert capsys.readouterr().out == OUTPUT[name]
+
+
+@pytest.mark.parametrize(
+    ("document", "examples"),
+    [("README.md", {"hello.py"}), ("docs/streams.md", {"buffered.py", "memory.py", "tcp.py"})],
+)
+def test_document_shows_the_example_as_it_is(document: str, examples: set[str]) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    shown = {(ROOT / "examples" / name).read_text(encoding="utf-8") for name in examples}
+    assert set(blocks) == shown
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        *(f"docs/{name}.md" for name in ("architecture", "differences", "streams")),
+    ],
+)
+def test_links_of_document_lead_somewhere(document: str) -> None:
+    path = ROOT / document
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    assert [link for link in links if not (path.parent / link).exists()] == []
