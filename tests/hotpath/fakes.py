@@ -124,6 +124,14 @@ def park(registration, direction="reader"):
     return getattr(registration, f"park_{direction}")()
 
 
+def waiting_reader(loop, sock):
+    """Register ``sock`` and wait for it; return registration and wait."""
+    registration = loop.register(sock)
+    loop.drain()
+    assert registration.recv(100) is None
+    return registration, park(registration)
+
+
 def fill(registration, chunk=b"x" * 4096):
     """Send until it would block; return how many bytes went out."""
     sent = 0

@@ -80,6 +80,32 @@ def test_loop_that_ends_with_a_socket_registered_leaves_no_poller(backend):
     assert descriptors() == before
 
 
+# asyncio says so of any asynchronous generator, and penstock has one for each loop.
+@pytest.mark.filterwarnings("ignore:asynchronous generator .* was scheduled:ResourceWarning")
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_stream_of_a_loop_that_was_shut_down_and_runs_again_is_refused(new_loop):
+    async def connect():
+        listener = await penstock.create_tcp_listener(local_host="127.0.0.1")
+        port = listener.extra(SocketAttribute.local_port)
+        return listener, await penstock.connect_tcp("127.0.0.1", port)
+
+    async def use(listener, client):
+        with pytest.raises(RuntimeError, match="belongs to another event loop or thread"):
+            await client.receive()
+        with pytest.raises(RuntimeError, match="belongs to another event loop or thread"):
+            await listener.accept()
+        await client.aclose()
+        await listener.aclose()
+        await use_streams()
+
+    loop = new_loop()
+    streams = loop.run_until_complete(connect())
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(use(*streams))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+
+
 def test_objects_do_not_grow_with_loops(backend):
     for _ in range(5):
         backend.run(use_streams)

@@ -195,7 +195,7 @@ def test_send_of_more_than_there_is_room_for_says_what_is_left(loop, pair, kind)
 
 @pytest.mark.parametrize("name", ["send", "sendmsg"])
 def test_send_moves_at_most_256_kib(loop, pair, name):
-    near, _far = pair()
+    near, _ = pair()
     near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
     registration = loop.register(near)
     data = bytes(KIBIBYTES_256)
@@ -292,7 +292,7 @@ def test_sendto_sends_one_datagram(loop, pair, tmp_path):
 @streams
 @pytest.mark.parametrize("name", ["send", "sendmsg"])
 def test_send_to_a_peer_that_is_gone_is_an_os_error_and_no_signal(loop, pair, kind, name):
-    near, _far = pair(kind)
+    near, _ = pair(kind)
     registration = loop.register(near)
     near.shutdown(socket.SHUT_WR)
     with pytest.raises(BrokenPipeError):

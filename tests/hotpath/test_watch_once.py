@@ -209,15 +209,14 @@ async def test_cancelled_waiter_without_epoll_loses_nothing(no_epoll):
     async def wait(stream):
         await stream.receive()
 
-    async with penstock.create_task_group():
-        client, server = await connect()
-        for _ in range(3):
-            async with penstock.create_task_group() as waiting:
-                waiting.start_soon(wait, client)
-                await penstock.wait_all_tasks_blocked()
-                waiting.cancel_scope.cancel()
-            await server.send(b"abc")
-            assert await client.receive() == b"abc"
+    client, server = await connect()
+    for _ in range(3):
+        async with penstock.create_task_group() as waiting:
+            waiting.start_soon(wait, client)
+            await penstock.wait_all_tasks_blocked()
+            waiting.cancel_scope.cancel()
+        await server.send(b"abc")
+        assert await client.receive() == b"abc"
     await client.aclose()
     await server.aclose()
 

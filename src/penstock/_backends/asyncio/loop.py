@@ -132,7 +132,8 @@ class AsyncioBackend(Backend):
         return call_off
 
     def is_current(self) -> bool:
-        return events._get_running_loop() is self.loop
+        # A loop that was shut down may be run again; it has another backend object then.
+        return events._get_running_loop() is self.loop and not self.budget.retired
 
     def create_cancel_scope(self, *, deadline: float, shield: bool) -> AsyncioCancelScope:
         return AsyncioCancelScope(self.states, deadline, shield)
