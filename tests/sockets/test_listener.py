@@ -137,9 +137,7 @@ async def test_an_unknown_host_is_an_os_error_with_its_name() -> None:
     ],
     ids=repr,
 )
-async def test_bad_arguments_are_refused(
-    arguments: dict[str, Any], error: type[Exception]
-) -> None:
+async def test_bad_arguments_are_refused(arguments: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
         await penstock.create_tcp_listener(**arguments)
 
@@ -325,5 +323,3 @@ async def test_a_listener_that_the_system_has_broken_is_broken() -> None:
         with pytest.raises(penstock.BrokenResourceError) as caught:
             await listener.accept()
         assert isinstance(caught.value.__cause__, OSError)
-
-

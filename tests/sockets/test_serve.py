@@ -11,7 +11,6 @@ from typing import Any
 import anyio
 import pytest
 import trio
-from pytest import RaisesGroup
 from socket_peers import HOST, connected, listening, receive_all, reset, until
 from socket_peers import every_descriptor_is_closed as every_descriptor_is_closed
 
@@ -201,7 +200,7 @@ async def test_any_other_exception_of_a_handler_propagates() -> None:
 
     async with listening() as (listener, port):
         with socket.create_connection((HOST, port)) as peer:
-            with RaisesGroup(ZeroDivisionError):
+            with pytest.RaisesGroup(ZeroDivisionError):
                 await listener.serve(handler)
             assert receive_all(peer, 1) == b""
 
@@ -213,7 +212,7 @@ async def test_another_exception_beside_the_end_of_a_connection_propagates() -> 
 
     async with listening() as (listener, port):
         with socket.create_connection((HOST, port)):
-            with RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
+            with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
                 await listener.serve(handler)
 
 

@@ -34,9 +34,7 @@ Operation = Callable[[], Awaitable[Any]]
 Canceller = Callable[[Operation, int, Callable[[int], None]], Awaitable[list[Any]]]
 
 
-async def by_scope(
-    operation: Operation, turns: int, meanwhile: Callable[[int], None]
-) -> list[Any]:
+async def by_scope(operation: Operation, turns: int, meanwhile: Callable[[int], None]) -> list[Any]:
     results = []
 
     async def run() -> None:

@@ -27,7 +27,9 @@ RUNTIMES: dict[str, Callable[[Main], None]] = {
 }
 every_runtime = pytest.mark.parametrize("run", RUNTIMES.values(), ids=RUNTIMES)
 every_anyio = pytest.mark.parametrize(
-    "run", [r for n, r in RUNTIMES.items() if "anyio" in n], ids=[n for n in RUNTIMES if "anyio" in n]
+    "run",
+    [r for n, r in RUNTIMES.items() if "anyio" in n],
+    ids=[n for n in RUNTIMES if "anyio" in n],
 )
 
 
