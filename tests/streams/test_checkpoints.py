@@ -346,7 +346,7 @@ async def test_default_budget_lets_most_operations_go_without_a_yield(backend):
     assert ready_budget() == 256
     with Memory() as streams:
         yields = [await does_yield(backend, lambda: streams.send.send(1)) for _ in range(640)]
-    assert 9 <= sum(yields) <= 11
+    assert 2 <= sum(yields) <= 3
 
 
 async def test_budget_of_1_makes_every_operation_yield(backend, operate):
