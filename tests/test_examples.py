@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import BackendUnderTest
+    from backends import BackendUnderTest
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = {

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 
-from penstock.streams.buffered import BufferedByteReceiveStream
-
 import penstock
 from peers.adapter import Function, Main, Reader, Receive, Send, in_chunks
 from penstock.abc import ByteReceiveStream, SocketAttribute, SocketStream
+from penstock.streams.buffered import BufferedByteReceiveStream
 
 
 def run(main: Main, loop: str) -> int:

@@ -1,7 +1,5 @@
 """Both twins of ReceiveBuffer do the same: results, exceptions and their texts."""
 
-import inspect
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -112,19 +110,3 @@ def test_both_twins_do_the_same(steps):
     pure, compiled = Driver(_pure), Driver(_compiled)
     for step in steps:
         assert pure(*step) == compiled(*step)
-
-
-def test_both_twins_have_the_same_surface():
-    def surface(cls):
-        return {
-            name: [
-                (it.name, it.kind, it.default)
-                for it in inspect.signature(member).parameters.values()
-            ]
-            if inspect.isroutine(member)
-            else None
-            for name, member in vars(cls).items()
-            if not name.startswith("_")
-        }
-
-    assert surface(_pure.ReceiveBuffer) == surface(_compiled.ReceiveBuffer)

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from conftest import BackendUnderTest
+from backends import BackendUnderTest
 from socket_peers import (
     HOST,
     connected,

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from conftest import BackendUnderTest
+from backends import BackendUnderTest
 from socket_peers import (
     HOST,
     accepted,

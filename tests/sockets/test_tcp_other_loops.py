@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import trio
-from conftest import BACKENDS, BackendUnderTest
+from backends import BACKENDS, BackendUnderTest
 from socket_peers import HOST, connected, listening, raw_socket_of, until
 from socket_peers import every_descriptor_is_closed as every_descriptor_is_closed
 

@@ -785,7 +785,7 @@ async def test_request_that_can_be_served_receives_nothing(source_type):
 
 
 async def test_read_ahead_begins_small_grows_to_64_kib_and_waits_small():
-    source = PiecesOfBytes(*[b"x" * 65536] * 8, b"y")
+    source = PiecesOfBytes(b"x" * (8 * 65536), b"y")
     stream = BufferedByteReceiveStream(source)
     await stream.receive_exactly(8 * 65536 + 1)
     assert source.sizes[:3] == [4096, 8192, 16384]

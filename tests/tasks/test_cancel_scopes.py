@@ -193,8 +193,10 @@ async def test_inner_cancelled_and_shielded_scope_catches_its_own() -> None:
         with penstock.CancelScope(shield=True) as inner:
             inner.cancel()
             await penstock.sleep_forever()
-        assert inner.cancelled_caught
+        reached = True
         await penstock.sleep_forever()
+    assert inner.cancelled_caught
+    assert reached
     assert outer.cancelled_caught
 
 
@@ -204,8 +206,10 @@ async def test_shield_keeps_the_outer_cancellation_out() -> None:
         with penstock.CancelScope(shield=True) as inner:
             await penstock.sleep(0.01)
             await checkpoint()
-        assert not inner.cancelled_caught
+            reached = True
         await penstock.sleep_forever()
+    assert reached
+    assert not inner.cancelled_caught
     assert outer.cancelled_caught
 
 
@@ -213,9 +217,10 @@ async def test_shield_lowered_lets_the_cancellation_in() -> None:
     with penstock.CancelScope() as outer, penstock.CancelScope(shield=True) as inner:
         outer.cancel()
         await checkpoint()
-        assert inner.shield
+        was_shielded = inner.shield
         inner.shield = False
         await penstock.sleep_forever()
+    assert was_shielded
     assert outer.cancelled_caught
 
 
@@ -245,8 +250,10 @@ async def test_shield_raised_keeps_the_cancellation_out() -> None:
         with penstock.CancelScope() as inner:
             inner.shield = True
             await penstock.sleep(0.001)
+            reached = True
             inner.shield = False
             await penstock.sleep_forever()
+    assert reached
     assert outer.cancelled_caught
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import penstock
+from penstock._backends import current_backend
 from penstock.lowlevel import checkpoint
 
 
@@ -350,12 +351,73 @@ async def test_result_of_a_native_wait_that_has_ended_is_seen_first() -> None:
     assert results == [3]
 
 
+async def test_wait_that_ends_before_the_look_at_its_task_is_not_cancelled() -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(None)
+    future: asyncio.Future[int] = loop.create_future()
+    results = []
+
+    async def child() -> None:
+        results.append(await future)
+        await asyncio.sleep(10)
+
+    async with penstock.create_task_group() as tg:
+        tg.start_soon(child)
+        loop.call_soon(future.set_result, 3)  # after the first step of the child
+        tg.cancel_scope.cancel()  # has the child looked at after that
+    assert results == [3]
+
+
+async def test_scope_cancelled_before_entry_cancels_a_native_wait() -> None:
+    scope = penstock.CancelScope()
+    scope.cancel()
+    with scope:
+        await asyncio.sleep(10)
+    assert scope.cancelled_caught
+
+
+async def test_native_wait_of_a_child_started_in_a_cancelled_group_is_cancelled() -> None:
+    async with penstock.create_task_group() as tg:
+        tg.cancel_scope.cancel()
+        tg.start_soon(asyncio.sleep, 10)
+    assert tg.cancel_scope.cancelled_caught
+
+
+async def test_ready_budget_is_held_only_while_a_scope_is_cancelled() -> None:
+    budget = current_backend().budget
+    with penstock.CancelScope() as scope:
+        assert budget.left > 1
+        scope.cancel()
+        assert budget.left == 0
+    assert budget.left > 1
+
+
+async def test_scope_exited_before_an_inner_one_is_out_of_the_way() -> None:
+    outer, inner = penstock.CancelScope(), penstock.CancelScope()
+    outer.__enter__()
+    inner.__enter__()
+    with pytest.raises(RuntimeError, match="isn't the current task's current cancel scope"):
+        outer.__exit__(None, None, None)
+    outer.cancel()
+    await asyncio.sleep(0.001)
+    await checkpoint()
+    assert not inner.__exit__(None, None, None)
+
+
+async def test_deadlines_that_were_called_off_are_not_kept() -> None:
+    deadlines = current_backend().states.deadlines  # type: ignore[attr-defined]
+    for _ in range(1000):
+        with penstock.move_on_after(3600):
+            pass
+    assert len(deadlines._heap) < 200
+
+
 async def test_scope_of_another_loop_is_refused() -> None:
     scope = penstock.CancelScope()
 
     def in_thread() -> None:
         async def enter() -> None:
-            with pytest.raises(RuntimeError), scope:
+            with pytest.raises(RuntimeError, match="can only be entered"), scope:
                 pass
 
         asyncio.run(enter())

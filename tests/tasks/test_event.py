@@ -100,3 +100,24 @@ def test_waiter_cancelled_natively_after_it_was_woken_leaves_the_event_set(
         assert event.statistics().tasks_waiting == 0
 
     asyncio_backend.run(main)
+
+
+def test_ready_operations_take_one_turn_of_the_loop_in_a_ready_budget(asyncio_backend: Any) -> None:
+    async def main() -> None:
+        event = penstock.Event()
+        event.set()
+        turns = 0
+
+        async def count_turns() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(count_turns())
+        for _ in range(640):
+            await event.wait()
+        task.cancel()
+        assert 8 <= turns <= 12
+
+    asyncio_backend.run(main)

@@ -432,7 +432,8 @@ async def test_errors_leave_no_reference_cycle() -> None:
 
     async def block_fails() -> None:
         try:
-            async with penstock.create_task_group():
+            async with penstock.create_task_group() as tg:
+                tg.start_soon(checkpoint)  # the frame in the traceback holds the group
                 raise Mine
         except* Mine:
             pass

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import penstock
+from penstock._backends import current_backend
 from penstock.abc import TaskStatus
 from penstock.lowlevel import checkpoint
 
@@ -156,6 +157,7 @@ async def test_start_cancelled_raises_what_the_child_raises_meanwhile() -> None:
         with pytest.raises(ValueError, match="cleanup"), penstock.move_on_after(0.001):
             await tg.start(child)
         await checkpoint()
+        assert current_backend().budget.left > 1  # no scope is cancelled any more
 
 
 async def test_starting_child_of_a_cancelled_group_is_reported_to_a_starter_outside() -> None:
@@ -227,10 +229,12 @@ if sys.version_info >= (3, 12):
 
     def test_eager_child_is_in_the_scope_of_its_group_from_its_first_step() -> None:
         steps = []
+        event = penstock.Event()
+        event.set()
 
         async def child() -> None:
             steps.append("started")
-            await checkpoint()
+            await event.wait()
             steps.append("too far")
 
         async def main() -> None:

@@ -2,7 +2,8 @@ cdef class ReadyBudget:
     # I1  0 <= left <= size and 0 <= stash <= size
     # I2  while held (holds > 0 or size == 1), left <= 1 and what remains until the yield is in
     #     stash; while not held, stash == 0
-    # I3  thread is the one whose event loop this budget serves, 0 once that loop has ended
+    # I3  thread is the one whose event loop this budget serves; 0 once that loop has ended, and
+    #     then left == stash == 0 for ever
     cdef Py_ssize_t _size        # operations between two yields
     cdef Py_ssize_t _left        # operations that may go ahead without a look
     cdef Py_ssize_t _stash       # operations that may go ahead after a look

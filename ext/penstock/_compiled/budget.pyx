@@ -2,6 +2,8 @@
 
 cimport cython
 
+import sys
+
 cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident() noexcept
 
@@ -43,8 +45,10 @@ cdef class ReadyBudget:
             raise TypeError(f"the ready budget must be an integer, not {size!r}")
         if size < 1:
             raise ValueError(f"the ready budget must be at least 1, not {size}")
+        if size > sys.maxsize:
+            raise ValueError(f"the ready budget must be at most {sys.maxsize}, not {size}")
         self._size = size
-        self.start_over()
+        self.start_turn()
 
     def spend(self):
         return self.take()
@@ -59,7 +63,7 @@ cdef class ReadyBudget:
         self.start_turn()
 
     def grant(self):
-        if self._left <= 0:
+        if self._left <= 0 and self._thread:
             self._left = 1
             if self._stash > 0:
                 self._stash -= 1
@@ -99,6 +103,8 @@ cdef class ReadyBudget:
         return self._thread != PyThread_get_thread_ident()
 
     cdef void start_over(self) noexcept:
+        if not self._thread:
+            return
         self._bytes_left = BYTES
         if self._holds or self._size == 1:
             self._left = 0
@@ -120,3 +126,4 @@ cdef class ReadyBudget:
             assert self._left <= 1, "I2"
         else:
             assert self._stash == 0, "I2"
+        assert self._thread or not self._left + self._stash, "I3"

@@ -4,7 +4,11 @@ from penstock._compiled.budget cimport ReadyBudget
 
 
 cdef class End:
-    cdef Py_ssize_t _waiting  # how many wait at this end: closing it need not look for none
+    cdef bint _open
+    # Who waits at this end, in order: closing it must not search for them among all.
+    # Not owned: whoever is in this list is in one of the queue's, too.
+    cdef PyObject* _first
+    cdef PyObject* _last
 
 
 cdef class Waiter:
@@ -13,8 +17,11 @@ cdef class Waiter:
     cdef object _wake      # ends the wait; false where it had been cancelled
     cdef End _end          # closing it ends the wait
     cdef int _state
+    cdef unsigned int _binding  # which binding of the queue it waits under
     cdef PyObject* _before  # neighbours in the list of waiters; not owned, NULL unless linked
     cdef PyObject* _after
+    cdef PyObject* _end_before  # the same in the list of its end
+    cdef PyObject* _end_after
 
 
 cdef struct WaitList:       # in order of arrival; owns a reference to each waiter in it
@@ -30,7 +37,8 @@ cdef class ItemQueue:
     # I4  no receiver end is open => no sender waits
     # I5  no sender end is open and nothing is reserved => no receiver waits
     # I6  whoever is in senders or receivers is WAITING, and nobody else is
-    # I7  the waiting counts of all ends add up to the waiters
+    # I7  whoever is in senders or receivers is in the list of its end, and nobody else is
+    # I8  whoever waits or is promised an item has come under the present binding
     #
     # The ring, items[(head + 0 .. length - 1) & mask], owns a reference to each of its items.
     # It is whole before a reference is dropped: a destructor may come back in.
@@ -46,11 +54,14 @@ cdef class ItemQueue:
     cdef WaitList _senders
     cdef WaitList _receivers
     cdef ReadyBudget _budget     # None: not bound to an event loop
+    cdef unsigned int _bindings  # how often it was bound anew: a waiter of an older one is void
     cdef object _max_buffer_size
 
     cdef bint _has_room(self) noexcept
     cdef bint _has_items(self) noexcept
+    cdef int _bind(self, ReadyBudget budget) except -1
     cdef bint _is_usable(self) except -1
+    cdef int _charge(self, Py_ssize_t moved) except -1
     cdef int _push(self, object item) except -1
     cdef object _shift(self)
     cdef bint _put(self, object item) except -1
@@ -60,4 +71,5 @@ cdef class ItemQueue:
     cdef int _end_receivers(self) except -1
     cdef int _end_waits(self, WaitList* waiters, End end) except -1
     cdef int _drop_items(self) except -1
+    cdef void _give_back(self) noexcept
     cdef int _resize(self, Py_ssize_t capacity) except -1

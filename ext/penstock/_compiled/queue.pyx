@@ -24,6 +24,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     BATCH = 4096
+    ITEM = 64
     SMALLEST_RING = 16
     KEPT_RING = 1024  # a longer ring is given back when the last item has left it
 
@@ -47,7 +48,8 @@ cdef object _NOTHING = NOTHING
 
 @cython.final
 cdef class End:
-    pass
+    def __cinit__(self):
+        self._open = True
 
 
 # Without tp_clear: a cleared waiter could no longer be unlinked, and the cycles that go through
@@ -61,13 +63,16 @@ cdef class Waiter:
         return self._state == TAKEN
 
 
-cdef Waiter _link(WaitList* waiters, object item, object wait, object wake, End end):
+cdef Waiter _link(
+    WaitList* waiters, object item, object wait, object wake, End end, unsigned int binding
+):
     cdef Waiter waiter = Waiter.__new__(Waiter)
     waiter._item = item
     waiter._wait = wait
     waiter._wake = wake
     waiter._end = end
     waiter._state = WAITING
+    waiter._binding = binding
     waiter._before = waiters.last
     waiter._after = NULL
     if waiters.last == NULL:
@@ -76,12 +81,19 @@ cdef Waiter _link(WaitList* waiters, object item, object wait, object wake, End 
         (<Waiter>waiters.last)._after = <PyObject*>waiter
     waiters.last = <PyObject*>waiter
     waiters.length += 1
-    end._waiting += 1
+    waiter._end_before = end._last
+    waiter._end_after = NULL
+    if end._last == NULL:
+        end._first = <PyObject*>waiter
+    else:
+        (<Waiter>end._last)._end_after = <PyObject*>waiter
+    end._last = <PyObject*>waiter
     Py_INCREF(waiter)
     return waiter
 
 
 cdef int _unlink(WaitList* waiters, Waiter waiter) except -1:
+    cdef End end = waiter._end
     if waiter._before == NULL:
         waiters.first = waiter._after
     else:
@@ -92,19 +104,54 @@ cdef int _unlink(WaitList* waiters, Waiter waiter) except -1:
         (<Waiter>waiter._after)._before = waiter._before
     waiter._before = waiter._after = NULL
     waiters.length -= 1
-    waiter._end._waiting -= 1
+    if waiter._end_before == NULL:
+        end._first = waiter._end_after
+    else:
+        (<Waiter>waiter._end_before)._end_after = waiter._end_after
+    if waiter._end_after == NULL:
+        end._last = waiter._end_before
+    else:
+        (<Waiter>waiter._end_after)._end_before = waiter._end_before
+    waiter._end_before = waiter._end_after = NULL
     Py_DECREF(waiter)  # never the last one: the caller holds another
     return 0
 
 
-cdef int _check_list(WaitList* waiters, set ends) except -1:
+cdef list _take_out(WaitList* waiters, End end, State state):
+    """Take out who waits at ``end``, or at all ends."""
+    cdef list out = []
+    cdef Waiter waiter
+    cdef PyObject* pointer = waiters.first if end is None else end._first
+    while pointer != NULL:
+        waiter = <Waiter>pointer
+        pointer = waiter._after if end is None else waiter._end_after
+        out.append(waiter)
+    for waiter in out:
+        _unlink(waiters, waiter)
+        waiter._state = state
+    return out
+
+
+cdef int _check_list(WaitList* waiters, unsigned int binding) except -1:
+    cdef set waiting = set()
+    cdef set ends = set()
     cdef PyObject* pointer = waiters.first
     cdef Waiter waiter
     while pointer != NULL:
         waiter = <Waiter>pointer
         assert waiter._state == WAITING, "I6"
+        assert waiter._binding == binding, "I8"
+        waiting.add(waiter)
         ends.add(waiter._end)
         pointer = waiter._after
+    for end in ends:
+        pointer = (<End>end)._first
+        while pointer != NULL:
+            waiter = <Waiter>pointer
+            assert waiter in waiting, "I7"
+            waiting.remove(waiter)
+            pointer = waiter._end_after
+    assert not waiting, "I7"
     return 0
 
 
@@ -176,12 +223,20 @@ cdef class ItemQueue:
     # -- binding ---------------------------------------------------------------------------
 
     def bind(self, ReadyBudget budget):
-        if budget is not self._budget:
-            while self._senders.length:
-                _pop(&self._senders)._state = GONE
-            while self._receivers.length:
-                _pop(&self._receivers)._state = GONE
+        self._bind(budget)
+
+    cdef int _bind(self, ReadyBudget budget) except -1:
+        cdef list senders, receivers
+        if budget is self._budget:
+            return 0
         self._budget = budget
+        self._bindings += 1
+        self._reserved = 0
+        senders = _take_out(&self._senders, None, GONE)
+        receivers = _take_out(&self._receivers, None, GONE)
+        if not self._open_receivers:
+            self._drop_items()
+        return 0  # the waiters go here; destructors may come back in: the queue is whole by now
 
     @property
     def usable(self):
@@ -191,7 +246,7 @@ cdef class ItemQueue:
         if self._budget is None:
             return True
         if self._budget._thread == 0:
-            self.bind(None)
+            self._bind(None)
             return True
         return not self._budget.is_foreign()
 
@@ -210,14 +265,21 @@ cdef class ItemQueue:
         )
 
     def put_many(self, items, Py_ssize_t start):
-        cdef Py_ssize_t done = start
-        cdef Py_ssize_t stop = min(len(items), start + BATCH)
         if not self._open_receivers or not self._has_room():
             return 0
         if self._budget is None or not self._budget.take():
             return 0
+        return self.put_many_nowait(items, start)
+
+    @cython.boundscheck(True)  # a destructor may come back in and cut ``items`` short
+    def put_many_nowait(self, items, Py_ssize_t start):
+        cdef Py_ssize_t done = start
+        cdef Py_ssize_t stop = min(len(items), start + BATCH)
+        if not self._is_usable() or not self._open_receivers:
+            return 0
         while done < stop and self._has_room() and self._put(items[done]):
             done += 1
+        self._charge(done - start)
         return done - start
 
     def get(self):
@@ -230,20 +292,30 @@ cdef class ItemQueue:
     def get_nowait(self):
         return self._get() if self._is_usable() else _NOTHING
 
-    def get_many(self, Py_ssize_t max_items):
-        cdef list items = []
-        cdef Py_ssize_t left = min(max_items, <Py_ssize_t>BATCH)
+    def get_many(self, max_items):
         if not self._has_items():
-            return items
+            return []
         if self._budget is None or not self._budget.take():
-            return items
-        while left > 0:
-            item = self._get()
-            if item is _NOTHING:
-                break
-            items.append(item)
-            left -= 1
+            return []
+        return self.get_many_nowait(max_items)
+
+    def get_many_nowait(self, max_items):
+        cdef list items = []
+        cdef Py_ssize_t left = BATCH if max_items > BATCH else max_items
+        if self._is_usable():
+            while left > 0:
+                item = self._get()
+                if item is _NOTHING:
+                    break
+                items.append(item)
+                left -= 1
+            self._charge(len(items))
         return items
+
+    cdef int _charge(self, Py_ssize_t moved) except -1:
+        if self._budget is not None:
+            self._budget.take_bytes(moved * ITEM)
+        return 0
 
     cdef bint _has_room(self) noexcept:
         return self._receivers.length > 0 or self._length - self._reserved < self._limit
@@ -264,7 +336,7 @@ cdef class ItemQueue:
         self._head = (self._head + 1) & self._mask
         self._length -= 1
         if not self._length and self._mask >= KEPT_RING:
-            self._resize(SMALLEST_RING)
+            self._give_back()
         item = <object>pointer
         Py_DECREF(item)  # the ring's reference; item holds another
         return item
@@ -334,23 +406,31 @@ cdef class ItemQueue:
     # -- waiting ---------------------------------------------------------------------------
 
     def park_sender(self, item, wait, wake, End end not None):
+        cdef Waiter waiter = _link(&self._senders, item, wait, wake, end, self._bindings)
         if self._budget is not None:
             self._budget.start_turn()
-        return _link(&self._senders, item, wait, wake, end)
+        if not self._open_receivers or not end._open:
+            self._end_waits(&self._senders, end)
+        return waiter
 
     def park_receiver(self, wait, wake, End end not None):
+        cdef Waiter waiter = _link(&self._receivers, None, wait, wake, end, self._bindings)
         if self._budget is not None:
             self._budget.start_turn()
-        return _link(&self._receivers, None, wait, wake, end)
+        if not end._open:
+            self._end_waits(&self._receivers, end)
+        elif self._length > self._reserved:
+            self._promise()
+        else:
+            self._end_receivers()
+        return waiter
 
     def collect(self, Waiter waiter not None):
-        if waiter._state != PROMISED:
+        if waiter._state != PROMISED or waiter._binding != self._bindings:
             return _NOTHING
         waiter._state = TAKEN
         self._reserved -= 1
-        item = self._shift()
-        if self._senders.length:
-            self._refill()
+        item = self._shift()  # makes no room: it took none
         self._end_receivers()
         return item
 
@@ -359,7 +439,7 @@ cdef class ItemQueue:
         waiter._state = GONE
         if state == WAITING:
             _unlink(&self._receivers, waiter)
-        elif state == PROMISED:
+        elif state == PROMISED and self._is_usable() and waiter._binding == self._bindings:
             self._reserved -= 1
             if not self._promise():
                 if not self._open_receivers:
@@ -386,11 +466,13 @@ cdef class ItemQueue:
         return End()
 
     def close_sender(self, End end not None):
+        end._open = False
         self._open_senders -= 1
         self._end_waits(&self._senders, end)
         self._end_receivers()
 
     def close_receiver(self, End end not None):
+        end._open = False
         self._open_receivers -= 1
         self._end_waits(&self._receivers, end)
         if not self._open_receivers:
@@ -404,22 +486,14 @@ cdef class ItemQueue:
         return 0
 
     cdef int _end_waits(self, WaitList* waiters, End end) except -1:
-        cdef list ended = []
+        cdef list ended
         cdef Waiter waiter
-        cdef PyObject* pointer
-        if not waiters.length or (end is not None and not end._waiting):
+        if not waiters.length:
             return 0
-        pointer = waiters.first
-        while pointer != NULL:
-            waiter = <Waiter>pointer
-            pointer = waiter._after
-            if end is None or waiter._end is end:
-                ended.append(waiter)
+        ended = _take_out(waiters, end, CLOSED)
         for waiter in ended:
-            _unlink(waiters, waiter)
-            waiter._state = CLOSED
-            waiter._item = None
-        if self._is_usable():
+            waiter._item = None  # a destructor may come back in: all of them are out
+        if ended and self._is_usable():
             for waiter in ended:
                 waiter._wake(waiter._wait)
         return 0
@@ -431,7 +505,16 @@ cdef class ItemQueue:
             item = <object>self._ring[(self._head + self._length) & self._mask]
             dropped.append(item)
             Py_DECREF(item)
+        if not self._length:
+            self._give_back()
         return 0  # dropped goes here; destructors may come back in: the queue is whole by now
+
+    cdef void _give_back(self) noexcept:
+        """Free the ring, which is empty: unlike a smaller one, that cannot fail."""
+        PyMem_Free(self._ring)
+        self._ring = NULL
+        self._mask = -1
+        self._head = 0
 
     cdef int _resize(self, Py_ssize_t capacity) except -1:
         cdef PyObject** ring = <PyObject**>PyMem_Malloc(capacity * sizeof(PyObject*))
@@ -448,7 +531,6 @@ cdef class ItemQueue:
 
     def _check(self):
         cdef Py_ssize_t used = self._length - self._reserved
-        cdef set ends = set()
         assert 0 <= self._reserved <= self._length, "I1"
         if self._receivers.length:
             assert used == 0, "I2"
@@ -457,12 +539,8 @@ cdef class ItemQueue:
         if self._senders.length:
             assert used >= self._limit, "I3"
             assert self._open_receivers, "I4"
-        _check_list(&self._senders, ends)
-        _check_list(&self._receivers, ends)
-        used = 0
-        for end in ends:
-            used += (<End>end)._waiting
-        assert used == self._senders.length + self._receivers.length, "I7"
+        _check_list(&self._senders, self._bindings)
+        _check_list(&self._receivers, self._bindings)
         assert self._max_buffer_size == math.inf or self._peak <= self._limit
 
 

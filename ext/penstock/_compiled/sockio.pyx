@@ -12,11 +12,12 @@ from cpython.exc cimport PyErr_SetFromErrno
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
-from libc.errno cimport EAGAIN, EINTR, errno
+from libc.errno cimport EAGAIN, EBADF, EINTR, errno
 from libc.stdint cimport uint32_t
 
 from penstock._compiled.budget cimport ReadyBudget
 
+import os
 import socket
 from functools import partial
 
@@ -85,6 +86,20 @@ cdef Py_ssize_t _count(object max_bytes) except -1:
     return min(count, <Py_ssize_t>LARGEST_CALL)
 
 
+cdef object _check_range(str name, Py_ssize_t value, Py_ssize_t limit):
+    if not 0 <= value <= limit:
+        raise ValueError(f"{name} must be between 0 and {limit}, not {value}")
+
+
+cdef int _get_view(object data, Py_buffer* view) except -1:
+    """Get the memory of bytes-like data, which the caller releases."""
+    try:
+        PyObject_GetBuffer(data, view, PyBUF_C_CONTIGUOUS)
+    except (BufferError, TypeError):
+        raise TypeError(f"expected contiguous bytes-like data, not {data!r}") from None
+    return 0
+
+
 @cython.final
 cdef class Poller:
     def __cinit__(self):
@@ -120,6 +135,12 @@ cdef class Poller:
 
     def register(self, sock):
         cdef Registration registration = Registration.__new__(Registration)
+        if self._epoll < 0 and self._watch_once is None:
+            raise RuntimeError("this poller is closed")
+        if sock.fileno() < 0:
+            raise OSError(EBADF, os.strerror(EBADF))
+        if sock.gettimeout() != 0:
+            raise ValueError(f"expected a non-blocking socket, not {sock!r}")
         registration._poller = self
         registration._budget = self._budget
         registration.sock = sock
@@ -245,7 +266,7 @@ cdef class Registration:
         cdef Py_ssize_t asked
         try:
             PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS)
-        except BufferError:
+        except (BufferError, TypeError):
             raise TypeError(f"expected contiguous writable memory, not {buffer!r}") from None
         try:
             asked = min(view.len, <Py_ssize_t>LARGEST_CALL)
@@ -308,15 +329,11 @@ cdef class Registration:
             memory = PyBytes_AS_STRING(data)
             total = PyBytes_GET_SIZE(data)
         else:
-            try:
-                PyObject_GetBuffer(data, &view, PyBUF_C_CONTIGUOUS)
-            except BufferError:
-                raise TypeError(f"expected contiguous bytes-like data, not {data!r}") from None
+            _get_view(data, &view)
             memory = <const char*>view.buf
             total = view.len
         try:
-            if not 0 <= offset <= total:
-                raise ValueError(f"offset must be between 0 and {total}, not {offset}")
+            _check_range("offset", offset, total)
             if self.writer is not None:
                 return -1
             self.sent = offset
@@ -340,6 +357,7 @@ cdef class Registration:
         self._budget.take_bytes(nbytes)
         return total - self.sent
 
+    @cython.boundscheck(True)  # a buffer's own code may cut ``buffers`` short
     def sendmsg(self, buffers, Py_ssize_t first, Py_ssize_t offset):
         cdef Py_buffer views[LARGEST_VECTOR]
         cdef iovec vector[LARGEST_VECTOR]
@@ -348,18 +366,21 @@ cdef class Registration:
         cdef Py_ssize_t room = LARGEST_CALL
         cdef int count = 0
         cdef int number
+        stop = len(buffers)
+        _check_range("first", first, stop - 1)
         if not self._may_write():
             return -1
-        stop = min(len(buffers), first + LARGEST_VECTOR)
+        stop = min(stop, first + LARGEST_VECTOR)
         try:
             while first < stop and room > 0:
-                PyObject_GetBuffer(buffers[first], &views[count], PyBUF_C_CONTIGUOUS)
-                vector[count].iov_base = <char*>views[count].buf + offset
-                vector[count].iov_len = min(views[count].len - offset, room)
-                room -= vector[count].iov_len
+                _get_view(buffers[first], &views[count])
+                count += 1
+                _check_range("offset", offset, views[count - 1].len)
+                vector[count - 1].iov_base = <char*>views[count - 1].buf + offset
+                vector[count - 1].iov_len = min(views[count - 1].len - offset, room)
+                room -= vector[count - 1].iov_len
                 offset = 0
                 first += 1
-                count += 1
             memset(&message, 0, sizeof(message))
             message.msg_iov = vector
             message.msg_iovlen = count
@@ -448,20 +469,23 @@ cdef class Registration:
         cdef int fd = self.fd
         if fd < 0:
             return
+        self.fd = -1
         self.readable = self.writable = False
         poller._slots[self._index] = None
         poller._free.append(self._index)
         for call_off in (self._call_off_reading, self._call_off_writing):
             if call_off is not None:
                 call_off()
-        # Before the descriptor is closed: a duplicate of it would go on to have events.
+        # Before the descriptor is closed: a duplicate of it would go on to have events.  Fails
+        # where somebody has closed it behind the socket's back.
         if poller._epoll >= 0 and self.sock.fileno() == fd:
-            poller._control(EPOLL_CTL_DEL, self, 0)
-        self.fd = -1
-        self.sock.close()
-        for wait in (self.reader, self.writer):
-            if wait is not None and not self._budget.is_foreign():
-                poller._wake(wait)
+            epoll_ctl(poller._epoll, EPOLL_CTL_DEL, fd, NULL)
+        try:
+            self.sock.close()
+        finally:
+            for wait in (self.reader, self.writer):
+                if wait is not None and not self._budget.is_foreign():
+                    poller._wake(wait)
 
 
 def _tell(Registration registration not None, writing):

@@ -114,7 +114,10 @@ def bound_backend(kernel: LoopBound, known: Backend | None = None) -> Backend:
     backend = current_backend()
     if budget is not backend.budget:
         if budget is not None and not budget.retired:
-            raise RuntimeError("this stream belongs to another event loop or thread")
+            for backends in Backend.__subclasses__():
+                backends.retire_ended()
+            if not budget.retired:
+                raise RuntimeError("this stream belongs to another event loop or thread")
         kernel.bind(backend.budget)
     return backend
 

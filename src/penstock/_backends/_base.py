@@ -137,6 +137,11 @@ class Backend(ABC):
         while self._closers:
             self._closers.pop()()
 
+    @staticmethod
+    def retire_ended() -> None:
+        """Close the backends of event loops that have ended without a word about it."""
+        return  # most cannot
+
     def abandon(self) -> None:
         """Let go of the event loop in a forked child, where it is the parent's."""
         self.budget.retire()

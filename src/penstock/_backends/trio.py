@@ -153,9 +153,7 @@ class TrioBackend(Backend):
     async def run_sync_in_thread(
         self, func: Callable[..., T], args: tuple[Any, ...], *, abandon_on_cancel: bool
     ) -> T:
-        return await trio.to_thread.run_sync(
-            _call_in_thread, func, args, abandon_on_cancel=abandon_on_cancel
-        )
+        return await trio.to_thread.run_sync(func, *args, abandon_on_cancel=abandon_on_cancel)
 
     async def wait_all_tasks_blocked(self) -> None:
         await trio.testing.wait_all_tasks_blocked()
@@ -189,14 +187,6 @@ async def _close_at_end(backend: TrioBackend) -> None:
         await trio.sleep_forever()
     finally:
         backend.close()
-
-
-def _call_in_thread(func: Callable[..., T], args: tuple[Any, ...]) -> T:
-    """Call ``func``; the StopIteration that a generator must not let out becomes an error."""
-    try:
-        return func(*args)
-    except StopIteration as exc:
-        raise RuntimeError("coroutine raised StopIteration") from exc
 
 
 class TrioCancelScope(CancelScope):
@@ -246,12 +236,7 @@ class TrioCancelScope(CancelScope):
         self._scope = scope
 
     def __enter__(self) -> Self:
-        scope = self._scope
-        scope.__enter__()
-        if scope.deadline != math.inf:
-            # Asking makes a scope whose deadline has passed cancel itself now.  By itself it does
-            # so after a turn of the loop, and an operation that is ready would not notice.
-            _ = scope.cancel_called
+        self._scope.__enter__()
         return self
 
     def __exit__(

@@ -6,6 +6,7 @@ turned, and holds it while a cancellation is pending somewhere, so that every op
 into its slow path and looks.
 """
 
+import sys
 from collections.abc import Callable
 from threading import get_ident
 
@@ -31,7 +32,8 @@ class ReadyBudget:
     # I1  0 <= left <= size and 0 <= stash <= size
     # I2  while held (holds > 0 or size == 1), left <= 1 and what remains until the yield is in
     #     stash; while not held, stash == 0
-    # I3  thread is the one whose event loop this budget serves, 0 once that loop has ended
+    # I3  thread is the one whose event loop this budget serves; 0 once that loop has ended, and
+    #     then left == stash == 0 for ever
     __slots__ = ("_bytes_left", "_holds", "_left", "_probe", "_size", "_stash", "_thread")
 
     def __init__(self, size: int = OPERATIONS, probe: Callable[[], bool] | None = None) -> None:
@@ -68,21 +70,23 @@ class ReadyBudget:
         return self._thread != get_ident()
 
     def resize(self, size: int) -> None:
-        """Change the number of operations between two yields, and refill.
+        """Change the number of operations between two yields, and start over.
 
         Args:
-            size: At least 1.
+            size: Between 1 and ``sys.maxsize``.
 
         Raises:
             TypeError: ``size`` is not an integer.
-            ValueError: ``size`` is below 1.
+            ValueError: ``size`` is out of range.
         """
         if not isinstance(size, int):
             raise TypeError(f"the ready budget must be an integer, not {size!r}")
         if size < 1:
             raise ValueError(f"the ready budget must be at least 1, not {size}")
+        if size > sys.maxsize:
+            raise ValueError(f"the ready budget must be at most {sys.maxsize}, not {size}")
         self._size = size
-        self.refill()
+        self.turn()
 
     def spend(self) -> bool:
         """Take one operation from the budget.
@@ -106,6 +110,8 @@ class ReadyBudget:
 
     def refill(self) -> None:
         """Start over: the event loop has turned, or is about to."""
+        if not self._thread:
+            return
         self._bytes_left = BYTES
         if self._holds or self._size == 1:
             self._left, self._stash = 0, self._size
@@ -125,7 +131,7 @@ class ReadyBudget:
 
     def grant(self) -> None:
         """Let the next operation go ahead: its task has looked for a cancellation or yielded."""
-        if self._left <= 0:
+        if self._left <= 0 and self._thread:
             self._left = 1
             if self._stash > 0:
                 self._stash -= 1
@@ -157,3 +163,4 @@ class ReadyBudget:
             assert self._left <= 1, "I2"
         else:
             assert self._stash == 0, "I2"
+        assert self._thread or not self._left + self._stash, "I3"

@@ -37,28 +37,36 @@ NOTHING: Final[Any] = _Nothing()
 #: Items that one batch operation moves at most: about 0.1 ms compiled, 0.5 ms pure.
 BATCH = 4096
 
+#: What an item of a batch counts on the ready budget, in bytes: a full batch ends it.
+ITEM = 64
+
 WAITING, PROMISED, TAKEN, GONE, CLOSED = range(5)
 
 
 class End:
     """One open end of a queue: a stream or one of its clones."""
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_open", "_waiters")
 
     def __init__(self) -> None:
-        self._waiting = 0  # how many wait at this end: closing it need not look for none
+        self._open = True
+        # Who waits at this end, in order: closing it must not search for them among all.
+        self._waiters: dict[Waiter, None] = {}
 
 
 class Waiter:
     """One task that waits at one end of a queue."""
 
-    __slots__ = ("_end", "_item", "_state", "_wait", "_wake")
+    __slots__ = ("_binding", "_end", "_item", "_state", "_wait", "_wake")
 
-    def __init__(self, item: Any, wait: Any, wake: Callable[[Any], bool], end: End) -> None:
+    def __init__(
+        self, item: Any, wait: Any, wake: Callable[[Any], bool], end: End, binding: int
+    ) -> None:
         self._item = item
         self._wait = wait
         self._wake = wake
         self._end = end
+        self._binding = binding  # which binding of the queue it waits under
         self._state = WAITING
 
     @property
@@ -80,8 +88,10 @@ class ItemQueue:
     # I4  no receiver end is open => no sender waits
     # I5  no sender end is open and nothing is reserved => no receiver waits
     # I6  whoever is in senders or receivers is WAITING, and nobody else is
-    # I7  the waiting counts of all ends add up to the waiters
+    # I7  whoever is in senders or receivers is in the list of its end, and nobody else is
+    # I8  whoever waits or is promised an item has come under the present binding
     __slots__ = (
+        "_bindings",
         "_budget",
         "_items",
         "_max_buffer_size",
@@ -95,6 +105,7 @@ class ItemQueue:
 
     def __init__(self, max_buffer_size: float = 0) -> None:
         self._budget: ReadyBudget | None = None
+        self._bindings = 0
         self._max_buffer_size = max_buffer_size
         self._items: deque[Any] = deque()
         self._reserved = 0
@@ -154,13 +165,19 @@ class ItemQueue:
     def bind(self, budget: ReadyBudget | None) -> None:
         """Count ready operations on ``budget``; forget who waited under another one.
 
-        They are tasks of an event loop that has ended: nothing can wake them.
+        They are tasks of an event loop that has ended: nothing can wake them, and what they were
+        promised goes to others.
         """
-        if budget is not self._budget:
-            for waiters in (self._senders, self._receivers):
-                while waiters:
-                    self._pop(waiters)._state = GONE
+        if budget is self._budget:
+            return
         self._budget = budget
+        self._bindings += 1
+        self._reserved = 0
+        forgotten = [self._take_out(self._senders, None, GONE)]
+        forgotten.append(self._take_out(self._receivers, None, GONE))
+        if not self._open_receivers:
+            self._drop_items()
+        del forgotten  # destructors may come back in: the queue is whole by now
 
     @property
     def usable(self) -> bool:
@@ -201,10 +218,17 @@ class ItemQueue:
             return 0
         if self._budget is None or not self._budget.spend():
             return 0
+        return self.put_many_nowait(items, start)
+
+    def put_many_nowait(self, items: Sequence[Any], start: int) -> int:
+        """Do what :meth:`put_many` does, without counting it as an operation."""
+        if not self.usable or not self._open_receivers:
+            return 0
         done = start
         stop = min(len(items), start + BATCH)
         while done < stop and self._room() and self._put(items[done]):
             done += 1
+        self._charge(done - start)
         return done - start
 
     def get(self) -> Any:
@@ -229,17 +253,28 @@ class ItemQueue:
         Returns:
             The items; empty in the cases in which :meth:`get` returns :data:`NOTHING`.
         """
-        items: list[Any] = []
         if len(self._items) <= self._reserved and not self._senders:
-            return items
+            return []
         if self._budget is None or not self._budget.spend():
-            return items
-        for _ in range(min(max_items, BATCH)):
-            item = self._get()
-            if item is NOTHING:
-                break
-            items.append(item)
+            return []
+        return self.get_many_nowait(max_items)
+
+    def get_many_nowait(self, max_items: int) -> list[Any]:
+        """Do what :meth:`get_many` does, without counting it as an operation."""
+        items: list[Any] = []
+        if self.usable:
+            for _ in range(min(max_items, BATCH)):
+                item = self._get()
+                if item is NOTHING:
+                    break
+                items.append(item)
+            self._charge(len(items))
         return items
+
+    def _charge(self, moved: int) -> None:
+        """Count the items of a batch: 64 full ones in a row would keep others waiting."""
+        if self._budget is not None:
+            self._budget.spend_bytes(moved * ITEM)
 
     def _room(self) -> bool:
         return bool(self._receivers) or len(self._items) - self._reserved < self._max_buffer_size
@@ -306,17 +341,35 @@ class ItemQueue:
     def park_sender(self, item: Any, wait: Any, wake: Callable[[Any], bool], end: End) -> Waiter:
         """Queue up with ``item``, after :meth:`put` has found no room.
 
+        The wait ends at once where a destructor has come in since then and closed an end.
+
         Args:
             item: What to send.
             wait: What ``wake`` is called with when the item was taken or the wait is over.
             wake: Ends a wait; returns False where it had been cancelled.
             end: Where the sender waits; closing it ends the wait.
         """
-        return self._park(self._senders, Waiter(item, wait, wake, end))
+        waiter = Waiter(item, wait, wake, end, self._bindings)
+        self._park(self._senders, waiter)
+        if not self._open_receivers or not end._open:
+            self._end_waits(self._senders, end)
+        return waiter
 
     def park_receiver(self, wait: Any, wake: Callable[[Any], bool], end: End) -> Waiter:
-        """Queue up for an item, after :meth:`get` has found none."""
-        return self._park(self._receivers, Waiter(None, wait, wake, end))
+        """Queue up for an item, after :meth:`get` has found none.
+
+        The wait ends at once where a destructor has come in since then and put an item in or
+        closed an end.
+        """
+        waiter = Waiter(None, wait, wake, end, self._bindings)
+        self._park(self._receivers, waiter)
+        if not end._open:
+            self._end_waits(self._receivers, end)
+        elif len(self._items) > self._reserved:
+            self._promise()
+        else:
+            self._end_receivers()
+        return waiter
 
     def collect(self, waiter: Waiter) -> Any:
         """Take the item that a receiver was promised when it was woken.
@@ -324,13 +377,11 @@ class ItemQueue:
         Returns:
             The item, or :data:`NOTHING` if the wait ended because an end was closed.
         """
-        if waiter._state != PROMISED:
+        if waiter._state != PROMISED or waiter._binding != self._bindings:
             return NOTHING
         waiter._state = TAKEN
         self._reserved -= 1
-        item = self._items.popleft()
-        if self._senders:
-            self._refill()
+        item = self._items.popleft()  # makes no room: it took none
         self._end_receivers()
         return item
 
@@ -339,7 +390,7 @@ class ItemQueue:
         state, waiter._state = waiter._state, GONE
         if state == WAITING:
             self._remove(self._receivers, waiter)
-        elif state == PROMISED:
+        elif state == PROMISED and self.usable and waiter._binding == self._bindings:
             self._reserved -= 1
             if not self._promise():
                 if not self._open_receivers:
@@ -360,23 +411,22 @@ class ItemQueue:
         waiter._item = None
         return True
 
-    def _park(self, waiters: OrderedDict[Waiter, None], waiter: Waiter) -> Waiter:
+    def _park(self, waiters: OrderedDict[Waiter, None], waiter: Waiter) -> None:
         if self._budget is not None:
             self._budget.turn()
         waiters[waiter] = None
-        waiter._end._waiting += 1
-        return waiter
+        waiter._end._waiters[waiter] = None
 
     @staticmethod
     def _pop(waiters: OrderedDict[Waiter, None]) -> Waiter:
         waiter, _ = waiters.popitem(last=False)
-        waiter._end._waiting -= 1
+        del waiter._end._waiters[waiter]
         return waiter
 
     @staticmethod
     def _remove(waiters: OrderedDict[Waiter, None], waiter: Waiter) -> None:
         del waiters[waiter]
-        waiter._end._waiting -= 1
+        del waiter._end._waiters[waiter]
 
     # -- ends ------------------------------------------------------------------------------
 
@@ -392,6 +442,7 @@ class ItemQueue:
 
     def close_sender(self, end: End) -> None:
         """Close a sending end, once, and end the waits that it concerns."""
+        end._open = False
         self._open_senders -= 1
         self._end_waits(self._senders, end)
         self._end_receivers()
@@ -401,6 +452,7 @@ class ItemQueue:
 
         With the last one the items go that nobody was promised.
         """
+        end._open = False
         self._open_receivers -= 1
         self._end_waits(self._receivers, end)
         if not self._open_receivers:
@@ -414,16 +466,22 @@ class ItemQueue:
 
     def _end_waits(self, waiters: OrderedDict[Waiter, None], end: End | None) -> None:
         """End the waits at ``end``, or at all ends."""
-        if end is not None and not end._waiting:
-            return
-        ended = [waiter for waiter in waiters if end is None or waiter._end is end]
+        ended = self._take_out(waiters, end, CLOSED)
         for waiter in ended:
-            self._remove(waiters, waiter)
-            waiter._state = CLOSED
-            waiter._item = None
-        if self.usable:
+            waiter._item = None  # a destructor may come back in: all of them are out
+        if ended and self.usable:
             for waiter in ended:
                 waiter._wake(waiter._wait)
+
+    def _take_out(
+        self, waiters: OrderedDict[Waiter, None], end: End | None, state: int
+    ) -> list[Waiter]:
+        """Take out who waits at ``end``, or at all ends."""
+        out = list(waiters if end is None else end._waiters)
+        for waiter in out:
+            self._remove(waiters, waiter)
+            waiter._state = state
+        return out
 
     def _drop_items(self) -> None:
         dropped = []
@@ -442,9 +500,10 @@ class ItemQueue:
         if self._senders:
             assert used >= self._max_buffer_size, "I3"
             assert self._open_receivers, "I4"
-        assert all(waiter._state == WAITING for waiter in self._senders), "I6"
-        assert all(waiter._state == WAITING for waiter in self._receivers), "I6"
-        ends = {waiter._end for waiter in (*self._senders, *self._receivers)}
-        waiting = len(self._senders) + len(self._receivers)
-        assert sum(end._waiting for end in ends) == waiting, "I7"
+        waiters = [*self._senders, *self._receivers]
+        assert all(waiter._state == WAITING for waiter in waiters), "I6"
+        ends = {waiter._end for waiter in waiters}
+        at_ends = [waiter for end in ends for waiter in end._waiters]
+        assert sorted(map(id, at_ends)) == sorted(map(id, waiters)), "I7"
+        assert all(waiter._binding == self._bindings for waiter in waiters), "I8"
         assert self._max_buffer_size == math.inf or self._peak <= self._max_buffer_size

@@ -11,6 +11,8 @@ nothing to lose.  See epoll(7), "Level-triggered and edge-triggered".
 
 from __future__ import annotations
 
+import errno
+import os
 import select
 import socket
 from collections.abc import Callable, Sequence
@@ -52,13 +54,25 @@ def _count(max_bytes: int) -> int:
 
 def _octets(data: ReadableBuffer) -> memoryview:
     """Look at bytes-like data, which the system wants in one piece, byte by byte."""
-    memory = memoryview(data)
-    if not memory.c_contiguous:
+    memory = _view(data)
+    if memory is None or not memory.c_contiguous:
         raise TypeError(f"expected contiguous bytes-like data, not {data!r}")
     try:
         return memory.cast("B")
     except (TypeError, ValueError):  # cast() knows no structures, and no dimension of length 0
         return memoryview(memory.tobytes())
+
+
+def _view(data: ReadableBuffer) -> memoryview | None:
+    try:
+        return memoryview(data)
+    except (BufferError, TypeError):
+        return None
+
+
+def _check_range(name: str, value: int, limit: int) -> None:
+    if not 0 <= value <= limit:
+        raise ValueError(f"{name} must be between 0 and {limit}, not {value}")
 
 
 class Poller:
@@ -105,8 +119,16 @@ class Poller:
         """Watch a non-blocking socket until its registration is closed.
 
         Raises:
-            OSError: The system refuses to watch it.
+            OSError: The socket is closed, or the system refuses to watch it.
+            RuntimeError: The poller is closed.
+            ValueError: The socket would block.
         """
+        if self._epoll is None and self._watch_once is None:
+            raise RuntimeError("this poller is closed")
+        if sock.fileno() < 0:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        if sock.gettimeout() != 0:
+            raise ValueError(f"expected a non-blocking socket, not {sock!r}")
         registration = Registration(self, sock)
         if self._epoll is not None:
             self._epoll.register(registration._fd, EVENTS)
@@ -250,9 +272,10 @@ class Registration:
             How many bytes were written, 0 at the end of the stream; -1: declined, or nothing is
             there.
         """
-        with memoryview(buffer) as memory:
-            if memory.readonly or not memory.c_contiguous:
-                raise TypeError(f"expected contiguous writable memory, not {buffer!r}")
+        memory = _view(buffer)
+        if memory is None or memory.readonly or not memory.c_contiguous:
+            raise TypeError(f"expected contiguous writable memory, not {buffer!r}")
+        with memory:
             asked = min(memory.nbytes, LARGEST_CALL)
             if not asked:
                 raise ValueError("cannot receive into an empty buffer")
@@ -325,8 +348,7 @@ class Registration:
         """
         with _octets(data) as octets:
             total = len(octets)
-            if not 0 <= offset <= total:
-                raise ValueError(f"offset must be between 0 and {total}, not {offset}")
+            _check_range("offset", offset, total)
             if self.writer is not None:
                 return -1
             self.sent, self.total = offset, total
@@ -344,9 +366,12 @@ class Registration:
     def sendmsg(self, buffers: Sequence[ReadableBuffer], first: int, offset: int) -> int:
         """Send ``buffers[first:]`` in one call, the first of them from byte ``offset`` on.
 
+        At most 1,024 buffers and at most 256 KiB are sent.
+
         Returns:
             How many bytes went out; -1 as in :meth:`send`.
         """
+        _check_range("first", first, len(buffers) - 1)
         if not self._may_write():
             return -1
         vector: list[memoryview] = []
@@ -355,7 +380,9 @@ class Registration:
             for buffer in buffers[first : first + LARGEST_VECTOR]:
                 if room <= 0:
                     break
-                vector.append(_octets(buffer)[offset : offset + room])
+                with _octets(buffer) as octets:
+                    _check_range("offset", offset, len(octets))
+                    vector.append(octets[offset : offset + room])
                 room -= len(vector[-1])
                 offset = 0
             nbytes = self._sock.sendmsg(vector)
@@ -463,8 +490,13 @@ class Registration:
                 call_off()
         # Before the descriptor is closed: a duplicate of it would go on to have events.
         if poller._epoll is not None and self._sock.fileno() == fd:
-            poller._epoll.unregister(fd)
-        self._sock.close()
-        for wait in (self.reader, self.writer):
-            if wait is not None and not poller._budget.foreign:
-                poller._wake(wait)
+            try:
+                poller._epoll.unregister(fd)
+            except OSError:
+                pass  # somebody has closed it behind the socket's back
+        try:
+            self._sock.close()
+        finally:
+            for wait in (self.reader, self.writer):
+                if wait is not None and not poller._budget.foreign:
+                    poller._wake(wait)

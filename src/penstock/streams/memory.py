@@ -32,6 +32,9 @@ __all__ = (
     "create_memory_object_stream",
 )
 
+#: The longest result of ``receive_many``; what the queue moves in one operation.
+MOST_AT_ONCE = 4_096
+
 T_Item = TypeVar("T_Item")
 T_co = TypeVar("T_co", covariant=True)
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -83,12 +86,17 @@ class _End:
         )
 
     async def _settle(self) -> Backend:
-        """Do what stands before an operation that the kernel has declined."""
+        """Do what stands before an operation that the kernel has declined.
+
+        The operation is paid for afterwards, whatever becomes of it: a grant that an error left
+        unspent would let the next one go ahead without a look at cancellation.
+        """
         if self._closed:
             raise ClosedResourceError
         self._backend = backend = bound_backend(self._queue, self._backend)
-        if self._queue.starved:
+        if not backend.budget.spend():
             await backend.settle()
+            backend.budget.spend()
             if self._closed:
                 raise ClosedResourceError
         return backend
@@ -165,7 +173,7 @@ class MemoryObjectSendStream(_End, ObjectSendStream[T_contra], Generic[T_contra]
 
     @property
     def partial_send(self) -> int | None:
-        """How many items of the last send went out, if it was cut short; None: all of them.
+        """How many items the last send or send_many put out, if it was cut short; None: all.
 
         After it, a send of the rest continues the sequence.
         """
@@ -189,7 +197,7 @@ class MemoryObjectSendStream(_End, ObjectSendStream[T_contra], Generic[T_contra]
         waiter = None
         try:
             backend = await self._settle()
-            if not queue.put(item):
+            if not queue.put_nowait(item):
                 if not queue.open_receivers:
                     raise BrokenResourceError
                 wait = backend.new_wait()
@@ -237,20 +245,21 @@ class MemoryObjectSendStream(_End, ObjectSendStream[T_contra], Generic[T_contra]
             RuntimeError: The stream belongs to another event loop or thread.
         """
         batch = list(items)
-        if self._closed:
-            raise ClosedResourceError
-        done = self._queue.put_many(batch, 0)
+        done = 0
         try:
+            if not batch:
+                await self._settle()
+            elif not self._closed:
+                done = self._queue.put_many(batch, 0)
             while done < len(batch):
                 await self._send_slowly(batch[done])
                 done += 1
-                done += self._queue.put_many(batch, done)
+                if not self._closed:  # meanwhile
+                    done += self._queue.put_many_nowait(batch, done)
         except BaseException:
-            self._sent(done + (self._partial or 0))
+            self._sent(done + (self._partial or 0) if batch else 0)
             raise
         self._sent(None)
-        if not batch:
-            await self._settle()
 
     def clone(self) -> MemoryObjectSendStream[T_contra]:
         """Return another sending end of the same stream, closed on its own.
@@ -304,7 +313,7 @@ class MemoryObjectReceiveStream(_End, ObjectReceiveStream[T_co], Generic[T_co]):
     async def _receive_slowly(self) -> T_co:
         backend = await self._settle()
         queue = self._queue
-        item: T_co = queue.get()
+        item: T_co = queue.get_nowait()
         if item is not NOTHING:
             return item
         if queue.ended:
@@ -366,11 +375,8 @@ class MemoryObjectReceiveStream(_End, ObjectReceiveStream[T_co], Generic[T_co]):
         items: list[T_co] = [] if self._closed else self._queue.get_many(max_items)
         if not items:
             items.append(await self._receive_slowly())
-            while len(items) < max_items:
-                item = NOTHING if self._closed else self._queue.get_nowait()
-                if item is NOTHING:
-                    break
-                items.append(item)
+            if not self._closed:
+                items += self._queue.get_many_nowait(min(max_items, MOST_AT_ONCE) - 1)
         return items
 
     def clone(self) -> MemoryObjectReceiveStream[T_co]:

@@ -172,7 +172,6 @@ class AsyncioTaskGroup(TaskGroup):
                 if error is None:
                     raise
             if error is None:
-                states.raise_if_cancelled()
                 error = RuntimeError("Child exited without calling task_status.started()")
             raise error
         finally:

@@ -49,7 +49,10 @@ class AsyncioBackend(Backend):
     def wake(wait: Future[None]) -> bool:
         if wait.done():
             return False
-        wait.set_result(None)
+        try:
+            wait.set_result(None)
+        except RuntimeError:  # its event loop was closed and left it behind
+            return False
         return True
 
     async def settle(self) -> None:
@@ -129,7 +132,8 @@ class AsyncioBackend(Backend):
         return call_off
 
     def is_current(self) -> bool:
-        return events._get_running_loop() is self.loop
+        # A loop that was shut down may be run again; it has another backend object then.
+        return events._get_running_loop() is self.loop and not self.budget.retired
 
     def create_cancel_scope(self, *, deadline: float, shield: bool) -> AsyncioCancelScope:
         return AsyncioCancelScope(self.states, deadline, shield)
@@ -164,6 +168,12 @@ class AsyncioBackend(Backend):
         # The one place that tells whether a task is parked; uvloop's are these too.
         waiter = getattr(task, "_fut_waiter", None)
         return (waiter is None or waiter.done()) and task not in self._onlookers
+
+    @staticmethod
+    def retire_ended() -> None:
+        for loop in list(_backends):  # closed without shutdown_asyncgens()
+            if loop.is_closed():
+                _backends.pop(loop).close()
 
     @classmethod
     def run(
@@ -200,9 +210,7 @@ def current() -> AsyncioBackend:
     loop = asyncio.get_running_loop()
     backend = _backends.get(loop)
     if backend is None:
-        for other in list(_backends):  # loops that were closed without shutdown_asyncgens()
-            if other.is_closed():
-                _backends.pop(other).close()
+        AsyncioBackend.retire_ended()
         backend = _backends[loop] = AsyncioBackend(loop)
         backend.end_with_loop()
     return backend

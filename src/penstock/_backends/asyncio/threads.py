@@ -74,10 +74,8 @@ class WorkerThreads:
         try:
             await turn
         except CancelledError:
-            if turn.done() and not turn.cancelled():
+            if not turn.cancelled():  # it was this task's turn already
                 self._pass_on()
-            else:
-                self._turns.remove(turn)
             raise
 
     def _pass_on(self) -> None:
