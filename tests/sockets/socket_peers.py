@@ -9,6 +9,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -91,6 +92,29 @@ def receive_all(peer: socket.socket, nbytes: int) -> bytes:
             break
         received += data
     return bytes(received)
+
+
+class Collector:
+    """Receives until the end, in a thread."""
+
+    def __init__(self, peer: socket.socket) -> None:
+        self._received = b""
+        self._thread = Thread(target=self._run, args=(peer,), daemon=True)
+        self._thread.start()
+
+    def _run(self, peer: socket.socket) -> None:
+        self._received = receive_all(peer, 1 << 40)
+
+    async def result(self) -> bytes:
+        while self._thread.is_alive():
+            await checkpoint()
+        return self._received
+
+
+@asynccontextmanager
+async def either(kind: str) -> AsyncIterator[tuple[Any, socket.socket]]:
+    async with (connected if kind == "connected" else accepted)() as pair:
+        yield pair
 
 
 def drain(peer: socket.socket) -> bytes:

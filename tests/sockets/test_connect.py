@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
@@ -17,14 +17,26 @@ import penstock
 from penstock.abc import SocketAttribute
 
 
+@contextmanager
+def one_port_of_both_addresses() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Bind two sockets to one port of ``::1`` and ``127.0.0.1``; nobody listens there."""
+    for _ in range(100):  # somebody else may have the port in the other family
+        with socket.socket(socket.AF_INET6) as sock6, socket.socket() as sock:
+            sock6.bind(("::1", 0))
+            try:
+                sock.bind((HOST, sock6.getsockname()[1]))
+            except OSError:
+                continue
+            yield sock6, sock
+            return
+    raise AssertionError("no port is free in both families")
+
+
 @pytest.fixture
 def refusing_port() -> Iterator[int]:
     """A port of both loopback addresses that is bound, and where nobody listens."""
-    with socket.socket() as sock, socket.socket(socket.AF_INET6) as sock6:
-        sock.bind((HOST, 0))
-        port = sock.getsockname()[1]
-        sock6.bind(("::1", port))
-        yield port
+    with one_port_of_both_addresses() as (sock, _):
+        yield sock.getsockname()[1]
 
 
 @pytest.fixture
@@ -76,10 +88,10 @@ async def test_addresses_of_a_name_are_tried_in_turn(two_addresses: str, bound: 
 
 
 async def test_the_first_address_that_works_is_taken(two_addresses: str) -> None:
-    with ExitStack() as stack:
-        server6 = stack.enter_context(socket.create_server(("::1", 0), family=socket.AF_INET6))
-        port = server6.getsockname()[1]
-        stack.enter_context(socket.create_server((HOST, port)))
+    with one_port_of_both_addresses() as servers:
+        for server in servers:
+            server.listen()
+        port = servers[0].getsockname()[1]
         async with await penstock.connect_tcp(two_addresses, port) as stream:
             assert stream.extra(SocketAttribute.remote_address) == ("::1", port)
 
