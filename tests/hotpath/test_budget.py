@@ -65,6 +65,22 @@ def test_size_one_declines_every_operation_until_it_is_granted(twin):
     assert budget.exhausted
 
 
+def test_revoke_takes_back_what_was_granted_and_not_used(twin):
+    budget = twin.ReadyBudget(3)
+    budget.hold()
+    budget.grant()
+    budget.revoke()
+    assert not budget.spend()
+    budget.release()
+    assert spend_all(budget) == 3
+
+
+def test_revoke_leaves_what_was_not_granted(twin):
+    budget = twin.ReadyBudget(3)
+    budget.revoke()
+    assert spend_all(budget) == 3
+
+
 def test_turn_at_size_one_takes_an_unused_grant_back(twin):
     budget = twin.ReadyBudget(1)
     budget.grant()

@@ -239,11 +239,11 @@ def test_unbound_queue_takes_nowait_operations_only(make, twin):
     assert queue.get_nowait() == 1
 
 
-def test_parking_lets_the_budget_start_anew(make):
+def test_parking_leaves_the_budget_alone(make):
     ends = make(0, operations=3)
     ends.budget.spend()
     ends.park_receiver()
-    assert ends.budget.left == 3
+    assert ends.budget.left == 2
 
 
 def test_another_thread_is_declined_and_moves_nothing(make, twin):

@@ -131,10 +131,10 @@ def test_parking_is_declined_for_a_second_task_another_thread_and_want_of_budget
     assert park(registration, direction) is None
 
 
-def test_parking_lets_the_budget_start_anew(twin, pair):
+def test_parking_leaves_the_budget_alone(twin, pair):
     loop = Loop(twin, 5)
     registration = loop.register(pair()[0])
     registration.recv(1)
     assert loop.budget.left == 4
     park(registration)
-    assert loop.budget.left == 5
+    assert loop.budget.left == 4

@@ -532,3 +532,26 @@ async def test_budget_that_is_no_integer(size):
 async def test_budget_is_the_event_loops_own(backend):
     set_ready_budget(7)
     assert ready_budget() == 7
+
+
+async def test_tasks_that_begin_to_wait_do_not_refill_the_budget():
+    """An eager task waits within the step of the task that starts it: the loop has not turned."""
+    turns = 0
+
+    async def count_turns():
+        nonlocal turns
+        while True:
+            turns += 1
+            await checkpoint()
+
+    with Memory() as streams, Memory() as others:
+        async with create_task_group() as tg:
+            tg.start_soon(count_turns)
+            await checkpoint()
+            before = turns
+            for _ in range(4 * ready_budget()):
+                await streams.send.send(1)
+                tg.start_soon(others.receive.receive)
+            seen = turns - before
+            tg.cancel_scope.cancel()
+    assert seen >= 3

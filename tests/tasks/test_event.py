@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import penstock
-from penstock.lowlevel import set_ready_budget
+from penstock.lowlevel import ready_budget, set_ready_budget
 
 
 def test_event_is_made_and_set_without_an_event_loop() -> None:
@@ -115,7 +115,7 @@ def test_ready_operations_take_one_turn_of_the_loop_in_a_ready_budget(asyncio_ba
                 await asyncio.sleep(0)
 
         task = asyncio.create_task(count_turns())
-        for _ in range(640):
+        for _ in range(10 * ready_budget()):
             await event.wait()
         task.cancel()
         assert 8 <= turns <= 12

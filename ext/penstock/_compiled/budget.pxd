@@ -14,6 +14,7 @@ cdef class ReadyBudget:
 
     cdef bint take(self) except -1
     cdef void take_bytes(self, Py_ssize_t nbytes) noexcept
+    cdef void take_back(self) noexcept
     cdef bint is_foreign(self) noexcept
     cdef void start_over(self) noexcept
     cdef void start_turn(self) noexcept

@@ -70,6 +70,9 @@ cdef class ReadyBudget:
             if self._bytes_left <= 0:
                 self._bytes_left = BYTES
 
+    def revoke(self):
+        self.take_back()
+
     def hold(self):
         self._holds += 1
         if self._holds == 1 and self._size > 1:
@@ -98,6 +101,11 @@ cdef class ReadyBudget:
         self._bytes_left -= nbytes
         if self._bytes_left <= 0:
             self._left = self._stash = 0
+
+    cdef void take_back(self) noexcept:
+        if self._left and (self._holds or self._size == 1):
+            self._left = 0
+            self._stash = min(self._stash + 1, self._size) if self._size > 1 else 0
 
     cdef bint is_foreign(self) noexcept:
         return self._thread != PyThread_get_thread_ident()

@@ -407,16 +407,12 @@ cdef class ItemQueue:
 
     def park_sender(self, item, wait, wake, End end not None):
         cdef Waiter waiter = _link(&self._senders, item, wait, wake, end, self._bindings)
-        if self._budget is not None:
-            self._budget.start_turn()
         if not self._open_receivers or not end._open:
             self._end_waits(&self._senders, end)
         return waiter
 
     def park_receiver(self, wait, wake, End end not None):
         cdef Waiter waiter = _link(&self._receivers, None, wait, wake, end, self._bindings)
-        if self._budget is not None:
-            self._budget.start_turn()
         if not end._open:
             self._end_waits(&self._receivers, end)
         elif self._length > self._reserved:

@@ -437,7 +437,7 @@ cdef class Registration:
     cdef bint _may_park(self) noexcept:
         if self.fd < 0 or self._budget._left <= 0 or self._budget.is_foreign():
             return False
-        self._budget.start_turn()
+        self._budget.take_back()
         return True
 
     cdef int _watch(self, bint writing) except -1:

@@ -119,10 +119,10 @@ class ReadyBudget:
             self._left, self._stash = self._size, 0
 
     def turn(self) -> None:
-        """Note that the event loop turns without anybody having had to yield for the budget.
+        """Note that the event loop has turned without anybody having had to yield for the budget.
 
-        It does when it looks for events, and when the task that runs starts to wait.  What
-        :meth:`grant` gave and nobody used is taken back.
+        It has when it looks for events, and when it resumes a task that waited.  (A task that
+        begins to wait proves nothing: an eager one may do so within the step of another.)
         """
         if self._size > 1:
             self.refill()
@@ -137,6 +137,12 @@ class ReadyBudget:
                 self._stash -= 1
             if self._bytes_left <= 0:
                 self._bytes_left = BYTES
+
+    def revoke(self) -> None:
+        """Take back what :meth:`grant` gave and was not used: its task waits instead."""
+        if self._left and (self._holds or self._size == 1):
+            self._left = 0
+            self._stash = min(self._stash + 1, self._size) if self._size > 1 else 0
 
     def hold(self) -> None:
         """Make every operation look before it goes ahead, until as many :meth:`release`."""

@@ -412,8 +412,6 @@ class ItemQueue:
         return True
 
     def _park(self, waiters: OrderedDict[Waiter, None], waiter: Waiter) -> None:
-        if self._budget is not None:
-            self._budget.turn()
         waiters[waiter] = None
         waiter._end._waiters[waiter] = None
 

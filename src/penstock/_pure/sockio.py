@@ -448,7 +448,7 @@ class Registration:
         budget = self._poller._budget
         if self._fd < 0 or budget.left <= 0 or budget.foreign:
             return False
-        budget.turn()
+        budget.revoke()
         return True
 
     def _watch(self, writing: bool) -> None:

@@ -203,6 +203,7 @@ class MemoryObjectSendStream(_End, ObjectSendStream[T_contra], Generic[T_contra]
                 wait = backend.new_wait()
                 waiter = queue.park_sender(item, wait, backend.wake, self._end)
                 await wait
+                backend.budget.turn()  # whoever waited was resumed by the event loop
                 if not waiter.taken:
                     raise ClosedResourceError if self._closed else BrokenResourceError
         except BaseException:
@@ -325,6 +326,7 @@ class MemoryObjectReceiveStream(_End, ObjectReceiveStream[T_co], Generic[T_co]):
         except BaseException:
             queue.cancel_receiver(waiter)
             raise
+        backend.budget.turn()  # whoever waited was resumed by the event loop
         item = queue.collect(waiter)
         if item is not NOTHING:
             return item
