@@ -4,6 +4,9 @@ Public names only.  Byte and object streams with a purpose of their own live in
 :mod:`penstock.streams`, contracts in :mod:`penstock.abc`.
 """
 
+from penstock import abc as abc
+from penstock import lowlevel as lowlevel
+from penstock import to_thread as to_thread
 from penstock._eventloop import current_time as current_time
 from penstock._eventloop import get_all_backends as get_all_backends
 from penstock._eventloop import get_available_backends as get_available_backends

@@ -55,7 +55,7 @@ def run(
 
 
 async def sleep(delay: float) -> None:
-    """Wait for ``delay`` seconds; 0 yields once."""
+    """Wait for ``delay`` seconds; 0 yields once.  If cancelled, stop waiting."""
     await current_backend().sleep(delay)
 
 
@@ -65,7 +65,10 @@ async def sleep_forever() -> None:
 
 
 async def sleep_until(deadline: float) -> None:
-    """Wait until the event loop's clock reaches ``deadline``; yield once if it has."""
+    """Wait until the event loop's clock reaches ``deadline``; yield once if it has.
+
+    If cancelled, stop waiting.
+    """
     backend = current_backend()
     await backend.sleep(max(deadline - backend.current_time(), 0))
 
@@ -91,5 +94,8 @@ def get_cancelled_exc_class() -> type[BaseException]:
 
 
 async def wait_all_tasks_blocked() -> None:
-    """Wait until every other task of the event loop waits for something."""
+    """Wait until every other task of the event loop waits for something.
+
+    If cancelled, stop waiting.
+    """
     await current_backend().wait_all_tasks_blocked()

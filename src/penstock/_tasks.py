@@ -28,7 +28,7 @@ class _IgnoredTaskStatus:
 
 
 #: The default for a ``task_status`` parameter, for when the function is not called by ``start``.
-TASK_STATUS_IGNORED: abc.TaskStatus = _IgnoredTaskStatus()
+TASK_STATUS_IGNORED: abc.TaskStatus[Any] = _IgnoredTaskStatus()
 
 
 class CancelScope(abc.CancelScope):

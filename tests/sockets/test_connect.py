@@ -124,7 +124,7 @@ async def test_connection_to_a_peer_that_resets_at_once_is_a_connection() -> Non
 
 
 @pytest.mark.parametrize(
-    "host", ["no.such.host.invalid", "a" * 300, "a..b", "", " ", "a\0b", "1.2.3.4.5"], ids=ascii
+    "host", ["no.such.host.invalid", "a" * 300, "a..b", "", " ", "1.2.3.4.5"], ids=ascii
 )
 async def test_an_unknown_host_is_an_os_error_with_its_name(host: str) -> None:
     with pytest.raises(socket.gaierror) as caught:
@@ -187,3 +187,9 @@ def test_connect_outside_an_event_loop_says_so() -> None:
     coroutine = penstock.connect_tcp(HOST, 80)
     with pytest.raises(penstock.NoEventLoopError):
         coroutine.send(None)
+
+
+async def test_host_with_a_null_character_is_refused() -> None:
+    with socket.create_server((HOST, 0)) as server:
+        with pytest.raises(ValueError, match="null character"):
+            await penstock.connect_tcp(f"{HOST}\0.example", server.getsockname()[1])

@@ -278,3 +278,16 @@ async def test_a_stream_outlives_its_listener() -> None:
                 assert await stream.receive() == b"x"
     async with connected():
         pass
+
+
+async def test_connections_that_handlers_lose_are_counted() -> None:
+    async def lose(stream: SocketStream) -> None:
+        raise EndOfStream
+
+    async with listening() as (listener, port), penstock.create_task_group() as tg:
+        tg.start_soon(listener.serve, lose)
+        for _ in range(3):
+            with socket.create_connection((HOST, port), timeout=30):
+                pass
+        await until(lambda: listener.lost_connections == 3)
+        tg.cancel_scope.cancel()

@@ -1,5 +1,6 @@
 """Buffered byte streams over byte streams and over object streams, on every backend."""
 
+import socket
 import threading
 from collections import deque
 
@@ -15,8 +16,10 @@ from penstock import (
     EndOfStream,
     Event,
     IncompleteRead,
+    connect_tcp,
     create_memory_object_stream,
     create_task_group,
+    move_on_after,
     run,
     wait_all_tasks_blocked,
 )
@@ -892,3 +895,35 @@ async def test_sending_while_another_task_receives_is_not_busy():
         await stream.send(b"x")
         wrapped.push(b"!")
     assert wrapped.sent == [b"x"]
+
+
+@pytest.mark.parametrize("into", [False, True], ids=["receive", "receive_into"])
+async def test_feed_data_while_a_receive_goes_straight_through_comes_first(into):
+    pieces = PiecesOfBytes(ended=False)
+    stream = BufferedByteReceiveStream(pieces)
+    received = []
+
+    async def receive():
+        if into:
+            memory = bytearray(3)
+            received.append(bytes(memory[: await stream.receive_into(memory)]))
+        else:
+            received.append(await stream.receive(3))
+
+    async with create_task_group() as tg:
+        tg.start_soon(receive)
+        await wait_all_tasks_blocked()
+        stream.feed_data(b"fed")
+        pieces.push(b"later")
+    assert received == [b"fed"]
+    assert (await stream.receive(2)) == b"la"
+
+
+async def test_partial_send_is_that_of_the_wrapped_stream():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        async with BufferedByteStream(await connect_tcp(*server.getsockname())) as stream:
+            await stream.send(b"x")
+            assert stream.partial_send is None
+            with move_on_after(0.05):
+                await stream.send(bytes(1 << 25))
+            assert 0 < stream.partial_send < 1 << 25

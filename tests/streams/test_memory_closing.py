@@ -217,3 +217,15 @@ async def test_destructors_of_dropped_items_may_use_the_stream():
             send.send_nowait(Item())
         receive.close()
         assert seen == [0, 0, 0]
+
+
+@pytest.mark.parametrize("end", [0, 1], ids=["send", "receive"])
+async def test_aclose_in_a_cancelled_scope_closes_and_raises(end):
+    streams = create_memory_object_stream(1)
+    with CancelScope() as scope:
+        scope.cancel()
+        await streams[end].aclose()
+    assert scope.cancelled_caught
+    with pytest.raises(ClosedResourceError):
+        streams[end].clone()
+    streams[1 - end].close()

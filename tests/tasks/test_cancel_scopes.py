@@ -1,6 +1,7 @@
 """Cancel scopes and timeouts, as every event loop has to offer them."""
 
 import math
+from typing import Any
 
 import pytest
 
@@ -473,3 +474,19 @@ async def test_ready_operations_go_ahead_after_a_cancelled_scope_was_left() -> N
         await penstock.sleep_forever()
     for _ in range(200):
         await event.wait()
+
+
+async def test_deadline_that_is_no_time_is_refused(backend: Any) -> None:
+    with pytest.raises(ValueError, match="NaN"):
+        penstock.CancelScope(deadline=math.nan)
+    scope = penstock.CancelScope()
+    with pytest.raises(ValueError, match="NaN"):
+        scope.deadline = math.nan
+
+
+async def test_deadline_of_another_type_leaves_no_scope_behind(backend: Any) -> None:
+    with pytest.raises((TypeError, ValueError)), penstock.CancelScope(deadline="soon"):  # type: ignore[arg-type]
+        pass
+    with penstock.move_on_after(0.01) as scope:
+        await penstock.sleep_forever()
+    assert scope.cancelled_caught

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import anyio
@@ -220,3 +220,56 @@ def test_trio_cancellation_is_noticed_by_ready_operations() -> None:
         assert scope.cancelled_caught
 
     trio.run(main)
+
+
+def test_async_generator_that_ends_with_its_loop_may_use_penstock() -> None:
+    ended = []
+
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            await penstock.sleep(0)
+            send, receive = penstock.create_memory_object_stream[int](1)
+            with send, receive:
+                await send.send(1)
+                ended.append(await receive.receive())
+
+    async def main() -> AsyncIterator[int]:
+        await penstock.sleep(0)
+        kept = numbers()
+        await kept.__anext__()
+        return kept
+
+    kept = asyncio.run(main())
+    assert ended == [1]
+    del kept
+
+
+def test_stream_of_a_guest_run_is_refused_by_its_host() -> None:
+    async def host() -> None:
+        loop = asyncio.get_running_loop()
+        over = loop.create_future()
+        bound, done = asyncio.Event(), trio.Event()
+        send, receive = penstock.create_memory_object_stream[int](5)
+
+        async def guest() -> None:
+            await send.send(1)
+            bound.set()
+            await done.wait()
+
+        trio.lowlevel.start_guest_run(
+            guest,
+            run_sync_soon_threadsafe=loop.call_soon_threadsafe,
+            done_callback=over.set_result,
+        )
+        await bound.wait()
+        with pytest.raises(RuntimeError, match="belongs to another event loop"):
+            await receive.receive()
+        assert receive.receive_nowait() == 1
+        done.set()
+        (await over).unwrap()
+        send.close()
+        receive.close()
+
+    asyncio.run(host())

@@ -248,3 +248,23 @@ def test_exception_leaves_no_reference_cycle(asyncio_backend: Any) -> None:
             gc.garbage.clear()
 
     assert asyncio_backend.run(main) == []
+
+
+def test_system_without_threads_costs_no_slot(
+    asyncio_backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NoThread:
+        def __init__(self, **_: Any) -> None: ...
+
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr("penstock._backends.asyncio.threads.Thread", NoThread)
+            for _ in range(100):
+                with pytest.raises(RuntimeError, match="can't start new thread"):
+                    await penstock.to_thread.run_sync(int)
+        assert await penstock.to_thread.run_sync(int) == 0
+
+    asyncio_backend.run(main)

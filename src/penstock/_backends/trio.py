@@ -55,7 +55,14 @@ def _cancellation_probe() -> Callable[[], bool]:
     """
     context = trio._core._run.GLOBAL_RUN_CONTEXT
     if isinstance(getattr(_status(), "effectively_cancelled", None), bool):
-        return lambda: context.task._cancel_status.effectively_cancelled
+
+        def probe() -> bool:
+            try:
+                return context.task._cancel_status.effectively_cancelled
+            except AttributeError:  # not in a task of Trio's: whoever declines will say so
+                return True
+
+        return probe
     return lambda: trio.current_effective_deadline() == -math.inf
 
 

@@ -13,8 +13,8 @@ from threading import get_ident
 __all__ = ("ReadyBudget",)
 
 #: Operations between two yields.  A turn of a stock asyncio loop costs 2.2 us: spread over 64
-#: operations that was 34 ns, a sixth of a ready send; over 256 it is 9.  256 socket calls of 4 us
-#: stay well below the 2 ms that no task may hold the others.
+#: operations that was 34 ns, a sixth of a ready send; over 256 it is 9.  256 sends and receives of
+#: a TCP stream took 0.6 ms compiled and 1.4 ms pure: no task holds the others for 2 ms.
 OPERATIONS = 256
 #: Bytes of ready work that end the budget like its last operation does: about 50 us of copying.
 BYTES = 262_144

@@ -8,8 +8,8 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-import warnings
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from penstock._backends import Backend, current_backend
@@ -21,6 +21,7 @@ from penstock._exceptions import (
 )
 from penstock._hotpath import Registration
 from penstock._readiness import poller_of
+from penstock._sockets.registered import RegisteredSocket
 from penstock._sockets.resolving import Host, check_port, resolve, show_address
 from penstock._sockets.stream import ConnectedSocketStream
 from penstock.abc import SocketListener, SocketStream, TaskSpawner
@@ -55,7 +56,7 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 1.0  # seconds between tries while exhaust
 LOG_INTERVAL = 5.0  # seconds between two log lines about it
 
 
-class TCPListener(SocketListener):
+class TCPListener(RegisteredSocket, SocketListener):
     """A listening TCP socket.
 
     Args:
@@ -63,25 +64,19 @@ class TCPListener(SocketListener):
         registration: The socket, with that loop's poller.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_backend",
-        "_failures",
-        "_logged_at",
-        "_pause",
-        "_registration",
-    )
+    __slots__ = ("_failures", "_logged_at", "_lost", "_pause")
 
     def __init__(self, backend: Backend, registration: Registration) -> None:
-        self._backend = backend
-        self._registration = registration
+        super().__init__(backend, registration)
+        self._lost = 0
         self._pause = SHORTEST_PAUSE
         self._failures = 0  # to accept, for want of descriptors or memory, since the last log line
         self._logged_at = -LOG_INTERVAL
 
     @property
-    def _raw_socket(self) -> socket.socket:
-        return self._registration.sock
+    def lost_connections(self) -> int:
+        """How many connections have ended by an error about them that their handler let out."""
+        return self._lost
 
     async def accept(self) -> SocketStream:
         """Accept one connection.
@@ -111,7 +106,7 @@ class TCPListener(SocketListener):
                 continue
             wait = registration.park_reader()
             if wait is None:
-                await self._settle()
+                await self._settle_reader("accepting connections from")
             else:
                 try:
                     await wait
@@ -127,30 +122,13 @@ class TCPListener(SocketListener):
         sock = socket.socket(listening.family, listening.type, listening.proto, fileno=fd)
         try:
             sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with suppress(OSError):  # BSD refuses it where the peer has reset the connection
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             registration = poller_of(self._backend).register(sock)
         except OSError:
             sock.close()
             raise
         return ConnectedSocketStream(self._backend, registration)
-
-    async def _settle(self) -> None:
-        """Do what stands before an accept that the kernel has declined."""
-        registration = self._registration
-        if registration.fd < 0:
-            raise ClosedResourceError
-        self._check_loop()
-        if registration.reader is not None:
-            raise BusyResourceError("accepting connections from")
-        registration.reader = self._backend.new_wait()  # nobody awaits it: the direction is taken
-        try:
-            await self._backend.settle()
-        finally:
-            registration.reader = None
-
-    def _check_loop(self) -> None:
-        if not self._backend.is_current():
-            raise RuntimeError("this listener belongs to another event loop or thread")
 
     async def _exhausted(self, exc: OSError) -> None:
         """Pause because the system has nothing left for one more connection."""
@@ -220,36 +198,23 @@ class TCPListener(SocketListener):
         while True:
             stream = await self.accept()
             try:
-                task_group.start_soon(_handle, handler, stream)
+                task_group.start_soon(self._handle, handler, stream)
             except BaseException:
                 await stream.aclose()
                 raise
 
-    async def aclose(self) -> None:
-        registration = self._registration
-        if registration.fd >= 0:
-            if registration.budget.foreign and not registration.budget.retired:
-                raise RuntimeError("this listener belongs to an event loop in another thread")
-            registration.close()
-        if self._backend.is_current():
-            await self._backend.checkpoint_if_cancelled()
-
-    def __del__(self) -> None:
-        registration = getattr(self, "_registration", None)
-        if registration is not None and registration.fd >= 0:
-            registration.close()  # first: the warning may be an error
-            warnings.warn(f"Unclosed {self!r}", ResourceWarning, stacklevel=1, source=self)
-
-
-async def _handle(handler: Callable[[SocketStream], Awaitable[Any]], stream: SocketStream) -> None:
-    ended = False
-    try:
-        await handler(stream)
-    except* (BrokenResourceError, EndOfStream) as group:  # a handler's task group makes groups
-        logger.debug("a connection ended in its handler: %r", group.exceptions)
-        ended = True
-    if ended:
-        await stream.aclose()
+    async def _handle(
+        self, handler: Callable[[SocketStream], Awaitable[Any]], stream: SocketStream
+    ) -> None:
+        ended = False
+        try:
+            await handler(stream)
+        except* (BrokenResourceError, EndOfStream) as group:  # a handler's task group makes groups
+            logger.debug("a connection ended in its handler: %r", group.exceptions)
+            ended = True
+        if ended:
+            self._lost += 1
+            await stream.aclose()
 
 
 async def create_tcp_listener(
@@ -275,20 +240,44 @@ async def create_tcp_listener(
     Raises:
         OSError: The name is unknown, or the address cannot be listened on; it is in the message.
         TypeError: An argument is of the wrong type.
-        ValueError: ``local_port`` or ``backlog`` is out of range.
+        ValueError: ``local_port``, ``backlog`` or ``family`` is out of range.
     """
     check_port("local_port", local_port)
     if not isinstance(backlog, int):
         raise TypeError(f"backlog must be an integer, not {backlog!r}")
     if backlog < 0:
         raise ValueError(f"backlog cannot be negative: {backlog}")
+    if not isinstance(family, int):
+        raise TypeError(f"family must be an integer, not {family!r}")
+    if family not in (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6):
+        raise ValueError(f"family must be AF_INET, AF_INET6 or AF_UNSPEC, not {family!r}")
     backend = current_backend()
-    await backend.checkpoint_if_cancelled()
+    while not backend.budget.spend():
+        await backend.settle()
     dual_stack = local_host is None and family == socket.AF_UNSPEC and socket.has_dualstack_ipv6()
     if dual_stack:
         family = socket.AF_INET6
     infos = await resolve(backend, local_host, local_port, family=family, flags=socket.AI_PASSIVE)
     family, kind, protocol, _, address = infos[0]
+    try:
+        sock = _listening_socket(family, kind, protocol, dual_stack, reuse_port)
+    except OSError as exc:
+        raise _at(address, exc) from None
+    try:
+        try:
+            sock.bind(address)
+            sock.listen(min(backlog, 65536))
+        except OSError as exc:
+            raise _at(address, exc) from None
+        return TCPListener(backend, poller_of(backend).register(sock))
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _listening_socket(
+    family: int, kind: int, protocol: int, dual_stack: bool, reuse_port: bool
+) -> socket.socket:
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setblocking(False)
@@ -297,12 +286,12 @@ async def create_tcp_listener(
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not dual_stack)
-        try:
-            sock.bind(address)
-            sock.listen(min(backlog, 65536))
-        except OSError as exc:
-            raise OSError(exc.errno, f"{exc.strerror}: {show_address(*address[:2])}") from None
-        return TCPListener(backend, poller_of(backend).register(sock))
     except BaseException:
         sock.close()
         raise
+    return sock
+
+
+def _at(address: Any, exc: OSError) -> OSError:
+    """Return ``exc`` with the address in its message."""
+    return OSError(exc.errno, f"{exc.strerror}: {show_address(*address[:2])}")

@@ -47,13 +47,15 @@ async def resolve(
     Raises:
         socket.gaierror: There is no such host; its name is in the message.
         TypeError: ``host`` is neither a name nor an address.
-        ValueError: ``host`` has characters that no name may have (idna.IDNAError).
+        ValueError: ``host`` has characters that no name may have.
     """
     name: bytes | str | None
     if host is None or isinstance(host, IPv4Address | IPv6Address):
         name = None if host is None else str(host)
     elif not isinstance(host, str):
         raise TypeError(f"host must be a string or an IP address, not {host!r}")
+    elif "\0" in host:  # the system would look up what stands before it
+        raise ValueError(f"a host name has no null character: {host!r}")
     else:
         # As bytes: the codec that a str passes through refuses what is no name with UnicodeError.
         name = host.encode() if host.isascii() else idna.encode(host, uts46=True)

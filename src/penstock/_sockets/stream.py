@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import errno
 import socket
-import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NoReturn
 
-from penstock._backends import Backend, Wait
+from penstock._backends import Backend
 from penstock._exceptions import (
     BrokenResourceError,
     BusyResourceError,
@@ -21,6 +20,7 @@ from penstock._exceptions import (
     EndOfStream,
 )
 from penstock._hotpath import Registration
+from penstock._sockets.registered import RegisteredSocket
 from penstock.abc import SocketStream
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ("ConnectedSocketStream",)
 
 
-class ConnectedSocketStream(SocketStream):
+class ConnectedSocketStream(RegisteredSocket, SocketStream):
     """A byte stream over a connected stream socket.
 
     Args:
@@ -37,17 +37,12 @@ class ConnectedSocketStream(SocketStream):
         registration: The socket, with that loop's poller.
     """
 
-    __slots__ = ("__weakref__", "_backend", "_broken", "_eof_sent", "_registration")
+    __slots__ = ("_broken", "_eof_sent")
 
     def __init__(self, backend: Backend, registration: Registration) -> None:
-        self._backend = backend
-        self._registration = registration
+        super().__init__(backend, registration)
         self._eof_sent = False
         self._broken: OSError | None = None  # what broke the connection, for ever
-
-    @property
-    def _raw_socket(self) -> socket.socket:
-        return self._registration.sock
 
     @property
     def partial_send(self) -> int | None:
@@ -67,7 +62,7 @@ class ConnectedSocketStream(SocketStream):
             while data is None:
                 wait = registration.park_reader()
                 if wait is None:
-                    await self._settle_reader()
+                    await self._settle_reader("reading from")
                 else:
                     try:
                         await wait
@@ -90,7 +85,7 @@ class ConnectedSocketStream(SocketStream):
             while nbytes < 0:
                 wait = registration.park_reader()
                 if wait is None:
-                    await self._settle_reader()
+                    await self._settle_reader("reading from")
                 else:
                     try:
                         await wait
@@ -105,18 +100,6 @@ class ConnectedSocketStream(SocketStream):
         if nbytes:
             return nbytes
         self._ended()
-
-    async def _settle_reader(self) -> None:
-        """Do what stands before a receive that the kernel has declined."""
-        registration = self._registration
-        self._check_usable()
-        if registration.reader is not None:
-            raise BusyResourceError("reading from")
-        registration.reader = self._taken()
-        try:
-            await self._backend.settle()
-        finally:
-            registration.reader = None
 
     def _ended(self) -> NoReturn:
         if self._broken is not None:
@@ -158,7 +141,10 @@ class ConnectedSocketStream(SocketStream):
         views: list[memoryview] = []  # while they are there, nobody may resize a buffer
         try:
             for buffer in buffers:
-                views.append(view := memoryview(buffer))
+                try:
+                    views.append(view := memoryview(buffer))
+                except TypeError:
+                    raise TypeError(f"expected bytes-like data, not {buffer!r}") from None
                 if not view.c_contiguous:
                     raise TypeError(f"expected contiguous bytes-like data, not {buffer!r}")
             if registration.writer is None:
@@ -228,33 +214,3 @@ class ConnectedSocketStream(SocketStream):
             self._registration.sock.shutdown(socket.SHUT_WR)
         except OSError as exc:
             raise BrokenResourceError from exc
-
-    # -- both ------------------------------------------------------------------------------
-
-    def _taken(self) -> Wait:
-        """Return a wait that nobody awaits: it says that a direction is taken."""
-        return self._backend.new_wait()
-
-    def _check_usable(self) -> None:
-        if self._registration.fd < 0:
-            raise ClosedResourceError
-        self._check_loop()
-
-    def _check_loop(self) -> None:
-        if not self._backend.is_current():
-            raise RuntimeError("this stream belongs to another event loop or thread")
-
-    async def aclose(self) -> None:
-        registration = self._registration
-        if registration.fd >= 0:
-            if registration.budget.foreign and not registration.budget.retired:
-                raise RuntimeError("this stream belongs to an event loop in another thread")
-            registration.close()
-        if self._backend.is_current():
-            await self._backend.checkpoint_if_cancelled()
-
-    def __del__(self) -> None:
-        registration = getattr(self, "_registration", None)
-        if registration is not None and registration.fd >= 0:
-            registration.close()  # first: the warning may be an error
-            warnings.warn(f"Unclosed {self!r}", ResourceWarning, stacklevel=1, source=self)

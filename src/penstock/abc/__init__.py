@@ -4,6 +4,7 @@ from penstock.abc._attributes import TypedAttributeProvider as TypedAttributePro
 from penstock.abc._attributes import TypedAttributeSet as TypedAttributeSet
 from penstock.abc._attributes import typed_attribute as typed_attribute
 from penstock.abc._resources import AsyncResource as AsyncResource
+from penstock.abc._sockets import IPSockAddrType as IPSockAddrType
 from penstock.abc._sockets import SocketAttribute as SocketAttribute
 from penstock.abc._sockets import SocketListener as SocketListener
 from penstock.abc._sockets import SocketStream as SocketStream

@@ -119,7 +119,7 @@ class ObjectStream(
     async def send_eof(self) -> None:
         """Tell the peer that nothing more will be sent; receiving goes on.
 
-        Calling it again is silent.
+        Calling it again is silent.  If cancelled, the peer was not told.
         """
 
 
@@ -188,6 +188,15 @@ class ByteSendStream(AsyncResource, TypedAttributeProvider):
 
     __slots__ = ()
 
+    @property
+    def partial_send(self) -> int | None:
+        """How many bytes of the last send went out, if it was cut short.
+
+        After it, a send of the rest continues the sequence.  None: all of them, or the stream
+        does not know.
+        """
+        return None
+
     @abstractmethod
     async def send(self, item: ReadableBuffer) -> None:
         """Send all bytes of ``item``.
@@ -226,7 +235,7 @@ class ByteStream(ByteReceiveStream, ByteSendStream):
     async def send_eof(self) -> None:
         """Tell the peer that nothing more will be sent; receiving goes on.
 
-        Calling it again is silent.
+        Calling it again is silent.  If cancelled, the peer was not told.
         """
 
 
@@ -268,6 +277,8 @@ class ObjectStreamConnectable(Generic[T_Item]):
     async def connect(self) -> ObjectStream[T_Item]:
         """Connect, and return the stream.
 
+        If cancelled, no connection stays open.
+
         Raises:
             ConnectionFailed: It was not possible.
         """
@@ -281,6 +292,8 @@ class ByteStreamConnectable:
     @abstractmethod
     async def connect(self) -> ByteStream:
         """Connect, and return the stream.
+
+        If cancelled, no connection stays open.
 
         Raises:
             ConnectionFailed: It was not possible.

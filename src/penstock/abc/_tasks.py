@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 __all__ = ("CancelScope", "TaskGroup", "TaskSpawner", "TaskStatus")
+
+T_contra = TypeVar("T_contra", contravariant=True)
 
 
 class TaskSpawner(Protocol):
@@ -17,10 +19,10 @@ class TaskSpawner(Protocol):
         """Start ``func(*args)`` as a task."""
 
 
-class TaskStatus(Protocol):
+class TaskStatus(Protocol[T_contra]):
     """How a task that :meth:`TaskGroup.start` runs says that it is up."""
 
-    def started(self, value: Any = None) -> None:
+    def started(self, value: T_contra | None = None) -> None:
         """Let :meth:`TaskGroup.start` return ``value``."""
 
 

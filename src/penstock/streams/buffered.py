@@ -140,7 +140,10 @@ class BufferedByteReceiveStream(ByteReceiveStream):
             if not self._is_short():
                 await self._settle()
             elif self._reads_ahead:  # straight through: nothing to gain from a copy
-                return await self._pass_on(self.receive_stream.receive(max_bytes))
+                received: bytes = await self._pass_on(self.receive_stream.receive(max_bytes))
+                if not len(self._buffer):
+                    return received
+                self._buffer.feed(received)  # behind what was fed meanwhile
             else:
                 await self._receive_more()
             data = self._take(max_bytes)
@@ -152,7 +155,11 @@ class BufferedByteReceiveStream(ByteReceiveStream):
             if not self._is_short():
                 await self._settle()
             elif self._reads_ahead:
-                return await self._pass_on(self.receive_stream.receive_into(buffer))
+                nbytes = await self._pass_on(self.receive_stream.receive_into(buffer))
+                if not len(self._buffer):
+                    return nbytes
+                with memoryview(buffer) as memory, memory.cast("B") as octets:
+                    self._buffer.feed(octets[:nbytes])  # behind what was fed meanwhile
             else:
                 await self._receive_more()
             nbytes = self._take_into(buffer)
@@ -377,6 +384,12 @@ class BufferedByteStream(BufferedByteReceiveStream, ByteStream):
     def __init__(self, stream: AnyByteStream) -> None:
         super().__init__(stream)
         self._sends_views = isinstance(stream, ByteSendStream)
+
+    @property
+    def partial_send(self) -> int | None:
+        """As the wrapped stream tells it; see :attr:`ByteSendStream.partial_send`."""
+        partial: int | None = getattr(self.receive_stream, "partial_send", None)
+        return partial
 
     async def send(self, item: ReadableBuffer) -> None:
         if self._closed:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, NoReturn, Self, TypeVar
 
-from penstock._backends import Backend, bound_backend
+from penstock._backends import Backend, bound_backend, current_backend
 from penstock._exceptions import (
     BrokenResourceError,
     ClosedResourceError,
@@ -129,7 +129,9 @@ class _End:
         raise NotImplementedError
 
     async def aclose(self) -> None:
+        """Do what :meth:`close` does; if cancelled, it is done all the same."""
         self.close()
+        await current_backend().checkpoint_if_cancelled()
 
     def __enter__(self) -> Self:
         return self

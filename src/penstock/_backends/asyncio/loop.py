@@ -11,6 +11,7 @@ from asyncio import AbstractEventLoop, Future, events
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from types import coroutine
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from penstock._backends._base import Backend
 from penstock._backends.asyncio.groups import AsyncioTaskGroup
@@ -95,6 +96,7 @@ class AsyncioBackend(Backend):
                 yield
             finally:
                 _backends.pop(self.loop, None)
+                _shut_down.add(self.loop)
                 self.close()
 
         self._lifetime = lifetime()
@@ -198,6 +200,9 @@ class AsyncioBackend(Backend):
 
 _backends: dict[AbstractEventLoop, AsyncioBackend] = {}
 
+#: The loops whose async generators were shut down: a new one would never be closed there.
+_shut_down: WeakSet[AbstractEventLoop] = WeakSet()
+
 
 def find() -> AsyncioBackend | None:
     """Return the backend object of the running asyncio event loop, if there is one already."""
@@ -212,5 +217,6 @@ def current() -> AsyncioBackend:
     if backend is None:
         AsyncioBackend.retire_ended()
         backend = _backends[loop] = AsyncioBackend(loop)
-        backend.end_with_loop()
+        if loop not in _shut_down:  # what is left to run there is closed by retire_ended()
+            backend.end_with_loop()
     return backend

@@ -54,7 +54,7 @@ class AsyncioCancelScope(CancelScope):
         self, states: TaskStates, deadline: float = math.inf, shield: bool = False
     ) -> None:
         self._states = states
-        self._deadline = deadline
+        self._deadline = _checked(deadline)
         self._shield = shield
         self._entered = self._cancel_called = self._cancelled_caught = False
         self._reason: str | None = None
@@ -84,7 +84,7 @@ class AsyncioCancelScope(CancelScope):
 
     @deadline.setter
     def deadline(self, value: float) -> None:
-        self._deadline = float(value)
+        self._deadline = _checked(value)
         if self._state is not None and not self._cancel_called:
             self._unwatch_deadline()
             self._watch_deadline()
@@ -229,3 +229,10 @@ class AsyncioGroupScope(AsyncioCancelScope):
     def __init__(self, states: TaskStates, tasks: Collection[Task[Any]]) -> None:
         super().__init__(states)
         self.tasks = tasks
+
+
+def _checked(deadline: float) -> float:
+    deadline = float(deadline)
+    if math.isnan(deadline):  # it has no place in the order of deadlines
+        raise ValueError("the deadline must not be NaN")
+    return deadline

@@ -75,10 +75,10 @@ class WorkerThreads:
             await turn
         except CancelledError:
             if not turn.cancelled():  # it was this task's turn already
-                self._pass_on()
+                self.pass_on()
             raise
 
-    def _pass_on(self) -> None:
+    def pass_on(self) -> None:
         """Give the turn of a finished job to whoever has waited longest."""
         while self._turns:
             turn = self._turns.popleft()
@@ -110,7 +110,7 @@ class WorkerThreads:
             jobs.put(None)
         else:
             self._idle.append(jobs)
-        self._pass_on()
+        self.pass_on()
         job.finished = True
         if job.wait is not None and not job.wait.done():
             job.wait.set_result(None)
@@ -139,7 +139,11 @@ async def run_sync_in_thread(
     context = copy_context()
     context.run(sniffio.current_async_library_cvar.set, None)
     job = _Job(func, args, context)
-    threads.begin(job)
+    try:
+        threads.begin(job)
+    except BaseException:  # the system has no thread to give
+        threads.pass_on()
+        raise
     cancellation: CancelledError | None = None
     error: BaseException | None
     try:
