@@ -198,11 +198,19 @@ class ItemQueue:
             Whether it is in.  False: there is no room, nobody will ever receive it, or the
             ready budget declines.
         """
-        if not self._open_receivers or not self._room():
+        # What _room(), _put() and _get() do is written out here and in get(): the frames that it
+        # saves are a tenth of a ready operation.
+        used = len(self._items) - self._reserved
+        if not self._open_receivers or (used >= self._max_buffer_size and not self._receivers):
             return False
         if self._budget is None or not self._budget.spend():
             return False
-        return self._put(item)
+        if self._receivers:
+            return self._put(item)
+        self._items.append(item)
+        if used >= self._peak:
+            self._peak = used + 1
+        return True
 
     def put_nowait(self, item: Any) -> bool:
         """Do what :meth:`put` does, without counting on the ready budget."""
@@ -237,11 +245,14 @@ class ItemQueue:
         Returns:
             The item.  :data:`NOTHING`: there is none, or the ready budget declines.
         """
-        if len(self._items) <= self._reserved and not self._senders:
+        ready = len(self._items) > self._reserved
+        if not ready and not self._senders:
             return NOTHING
         if self._budget is None or not self._budget.spend():
             return NOTHING
-        return self._get()
+        if not ready or self._senders:
+            return self._get()
+        return self._items.popleft()
 
     def get_nowait(self) -> Any:
         """Do what :meth:`get` does, without counting on the ready budget."""
