@@ -311,7 +311,7 @@ def test_a_long_lack_of_descriptors_costs_a_try_a_second_and_a_line_in_five(
 
     clock = trio.testing.MockClock(autojump_threshold=0)
     penstock.run(main, backend="trio", backend_options={"clock": clock})
-    counts = [r.args[1] for r in caplog.records if r.name == "penstock.listener"]  # type: ignore
+    counts = [r.args[1] for r in caplog.records if r.name == "penstock.listener"]
     assert 10 <= len(counts) <= 13
     assert 45 <= sum(counts) <= 70
 

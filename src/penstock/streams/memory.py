@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, NoReturn, Self, TypeVar
@@ -125,8 +126,9 @@ class _End:
         self._closed = True
         self._close_end()
 
+    @abstractmethod
     def _close_end(self) -> None:
-        raise NotImplementedError
+        """Close this end of the queue."""
 
     async def aclose(self) -> None:
         """Do what :meth:`close` does; if cancelled, it is done all the same."""
