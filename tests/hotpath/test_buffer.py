@@ -678,3 +678,32 @@ class Gone:
 
     def __del__(self):
         Gone.count += 1
+
+
+# -- taking exactly, whichever way it goes inside -------------------------------------------
+
+
+def test_take_exactly_counts_its_bytes_on_the_budget(twin):
+    buffer = twin.ReceiveBuffer(twin.ReadyBudget(1_000_000))
+    buffer.feed(bytes(400_000))
+    taken = 0
+    while buffer.take_exactly(1000) is not None:
+        taken += 1
+    assert taken == 263  # the one that passes 256 KiB is the last
+
+
+def test_take_exactly_ends_a_reservation(make):
+    buffer = make(b"abcdef")
+    buffer.reserve(8).release()
+    assert buffer.take_exactly(2) == b"ab"
+    with pytest.raises(ValueError, match="at most 0"):
+        buffer.commit(1)
+    assert bytes(buffer) == b"cdef"
+
+
+def test_take_exactly_of_all_gives_the_memory_back(make):
+    buffer = make(bytes(1_000_000))
+    assert len(buffer.take_exactly(400_000)) == 400_000
+    assert len(buffer.take_exactly(600_000)) == 600_000
+    assert buffer.capacity <= 65_536
+    buffer._check()

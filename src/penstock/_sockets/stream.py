@@ -54,6 +54,8 @@ class ConnectedSocketStream(RegisteredSocket, SocketStream):
         return None if registration.sent == registration.total else registration.sent
 
     # -- receiving -------------------------------------------------------------------------
+    #
+    # The wait stands in both methods: one coroutine for the two would cost each receive 90 ns.
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         registration = self._registration
