@@ -7,10 +7,13 @@ Public names only.  Byte and object streams with a purpose of their own live in
 from penstock import abc as abc
 from penstock import lowlevel as lowlevel
 from penstock import to_thread as to_thread
+from penstock._backends import TaskInfo as TaskInfo
 from penstock._eventloop import current_time as current_time
 from penstock._eventloop import get_all_backends as get_all_backends
 from penstock._eventloop import get_available_backends as get_available_backends
 from penstock._eventloop import get_cancelled_exc_class as get_cancelled_exc_class
+from penstock._eventloop import get_current_task as get_current_task
+from penstock._eventloop import get_running_tasks as get_running_tasks
 from penstock._eventloop import run as run
 from penstock._eventloop import sleep as sleep
 from penstock._eventloop import sleep_forever as sleep_forever
@@ -34,6 +37,7 @@ from penstock._synchronization import EventStatistics as EventStatistics
 from penstock._tasks import TASK_STATUS_IGNORED as TASK_STATUS_IGNORED
 from penstock._tasks import CancelScope as CancelScope
 from penstock._tasks import create_task_group as create_task_group
+from penstock._tasks import current_effective_deadline as current_effective_deadline
 from penstock._tasks import fail_after as fail_after
 from penstock._tasks import fail_at as fail_at
 from penstock._tasks import move_on_after as move_on_after

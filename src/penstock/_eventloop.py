@@ -8,13 +8,21 @@ from typing import Any, TypeVar
 
 import sniffio
 
-from penstock._backends import BACKENDS, available_backends, backend_class, current_backend
+from penstock._backends import (
+    BACKENDS,
+    TaskInfo,
+    available_backends,
+    backend_class,
+    current_backend,
+)
 
 __all__ = (
     "current_time",
     "get_all_backends",
     "get_available_backends",
     "get_cancelled_exc_class",
+    "get_current_task",
+    "get_running_tasks",
     "run",
     "sleep",
     "sleep_forever",
@@ -91,6 +99,18 @@ def get_available_backends() -> tuple[str, ...]:
 def get_cancelled_exc_class() -> type[BaseException]:
     """Return the exception that cancels a task of the running event loop."""
     return current_backend().cancelled_exception
+
+
+def get_current_task() -> TaskInfo:
+    """Describe the current task."""
+    backend = current_backend()
+    return backend.task_info(backend.current_task())
+
+
+def get_running_tasks() -> list[TaskInfo]:
+    """Describe every task of the event loop that has not ended."""
+    backend = current_backend()
+    return [backend.task_info(task) for task in backend.running_tasks()]
 
 
 async def wait_all_tasks_blocked() -> None:

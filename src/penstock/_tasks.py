@@ -13,6 +13,7 @@ __all__ = (
     "TASK_STATUS_IGNORED",
     "CancelScope",
     "create_task_group",
+    "current_effective_deadline",
     "fail_after",
     "fail_at",
     "move_on_after",
@@ -54,6 +55,16 @@ class CancelScope(abc.CancelScope):
 def create_task_group() -> abc.TaskGroup:
     """Return a new task group, to be used in ``async with``."""
     return current_backend().create_task_group()
+
+
+def current_effective_deadline() -> float:
+    """Return the earliest deadline of the cancel scopes that the current task can feel.
+
+    Returns:
+        A reading of the event loop's clock; ``math.inf`` if there is none, ``-math.inf`` if one
+        of the scopes is cancelled.
+    """
+    return current_backend().current_effective_deadline()
 
 
 def move_on_after(delay: float | None, shield: bool = False) -> abc.CancelScope:

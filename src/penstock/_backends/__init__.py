@@ -15,6 +15,7 @@ import sniffio
 
 from penstock._backends._base import Backend as Backend
 from penstock._backends._base import Wait as Wait
+from penstock._backends._tasks import TaskInfo as TaskInfo
 from penstock._exceptions import NoEventLoopError
 from penstock._hotpath import ReadyBudget
 
@@ -22,6 +23,7 @@ __all__ = (
     "BACKENDS",
     "Backend",
     "LoopBound",
+    "TaskInfo",
     "Wait",
     "available_backends",
     "backend_class",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from penstock._hotpath import Poller, ReadyBudget
 
 if TYPE_CHECKING:
+    from penstock._backends._tasks import TaskInfo
     from penstock.abc._tasks import CancelScope, TaskGroup
 
 __all__ = ("Backend", "Wait")
@@ -41,6 +42,8 @@ class Backend(ABC):
     poller: Poller | None = None
 
     def __init__(self) -> None:
+        #: The values of each :class:`penstock.lowlevel.RunVar` in this run of the loop.
+        self.run_vars: dict[Any, Any] = {}
         self._closers: list[Callable[[], None]] = []
 
     # -- waiting ---------------------------------------------------------------------------
@@ -101,6 +104,31 @@ class Backend(ABC):
     @abstractmethod
     def is_current(self) -> bool:
         """Whether this loop is the one that runs the caller."""
+
+    @property
+    @abstractmethod
+    def native_token(self) -> object:
+        """What the event loop's own library tells its runs apart by."""
+
+    @abstractmethod
+    def current_task(self) -> Any:
+        """Return the task that runs: an object of the event loop's own library."""
+
+    @abstractmethod
+    def running_tasks(self) -> list[Any]:
+        """Return all tasks of this loop that have not ended."""
+
+    @abstractmethod
+    def task_info(self, task: Any) -> TaskInfo:
+        """Describe a task of this loop."""
+
+    @abstractmethod
+    def has_pending_cancellation(self, task: Any) -> bool:
+        """Whether the next wait of a task of this loop will be cancelled."""
+
+    @abstractmethod
+    def current_effective_deadline(self) -> float:
+        """Return the earliest deadline that the current task can feel; -inf once cancelled."""
 
     @abstractmethod
     def create_cancel_scope(self, *, deadline: float, shield: bool) -> CancelScope: ...

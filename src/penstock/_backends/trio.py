@@ -13,6 +13,7 @@ import trio.testing
 from trio.lowlevel import Abort, current_task, wait_task_rescheduled
 
 from penstock._backends._base import Backend
+from penstock._backends._tasks import TaskInfo
 from penstock._hotpath import ReadyBudget
 from penstock.abc._tasks import CancelScope, TaskGroup
 
@@ -54,7 +55,7 @@ def _cancellation_probe() -> Callable[[], bool]:
     itself looks at is read instead where it is there.
     """
     context = trio._core._run.GLOBAL_RUN_CONTEXT
-    if isinstance(getattr(_status(), "effectively_cancelled", None), bool):
+    if isinstance(getattr(_status(current_task()), "effectively_cancelled", None), bool):
 
         def probe() -> bool:
             try:
@@ -66,8 +67,9 @@ def _cancellation_probe() -> Callable[[], bool]:
     return lambda: trio.current_effective_deadline() == -math.inf
 
 
-def _status() -> object:
-    return getattr(current_task(), "_cancel_status", None)
+def _status(task: trio.lowlevel.Task) -> object:
+    """Return Trio's own note of whether ``task`` is cancelled; no other way asks that."""
+    return getattr(task, "_cancel_status", None)
 
 
 class TrioBackend(Backend):
@@ -150,6 +152,32 @@ class TrioBackend(Backend):
             return _backend.get() is self
         except (LookupError, RuntimeError):  # another run of Trio, or none
             return False
+
+    @property
+    def native_token(self) -> trio.lowlevel.TrioToken:
+        return trio.lowlevel.current_trio_token()
+
+    def current_task(self) -> trio.lowlevel.Task:
+        return current_task()
+
+    def running_tasks(self) -> list[trio.lowlevel.Task]:
+        root = trio.lowlevel.current_root_task()
+        tasks = [] if root is None else [root]
+        for task in tasks:  # which grows meanwhile
+            for nursery in task.child_nurseries:
+                tasks.extend(nursery.child_tasks)
+        return tasks
+
+    def task_info(self, task: trio.lowlevel.Task) -> TaskInfo:
+        nursery = task.parent_nursery
+        parent_id = None if nursery is None else id(nursery.parent_task)
+        return TaskInfo(self, task, parent_id, task.name, task.coro)
+
+    def has_pending_cancellation(self, task: trio.lowlevel.Task) -> bool:
+        return bool(getattr(_status(task), "effectively_cancelled", False))
+
+    def current_effective_deadline(self) -> float:
+        return trio.current_effective_deadline()
 
     def create_cancel_scope(self, *, deadline: float, shield: bool) -> TrioCancelScope:
         return TrioCancelScope(trio.CancelScope(deadline=deadline, shield=shield))

@@ -7,6 +7,7 @@ lives in ``scopes``, task groups in ``groups``, worker threads in ``threads``.
 from __future__ import annotations
 
 import asyncio
+import math
 from asyncio import AbstractEventLoop, Future, events
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from types import coroutine
@@ -14,9 +15,10 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 from penstock._backends._base import Backend
+from penstock._backends._tasks import TaskInfo
 from penstock._backends.asyncio.groups import AsyncioTaskGroup
 from penstock._backends.asyncio.scopes import AsyncioCancelScope
-from penstock._backends.asyncio.states import TaskStates
+from penstock._backends.asyncio.states import TaskStates, effective_deadline
 from penstock._backends.asyncio.threads import WorkerThreads, run_sync_in_thread
 from penstock._hotpath import ReadyBudget
 
@@ -136,6 +138,30 @@ class AsyncioBackend(Backend):
     def is_current(self) -> bool:
         # A loop that was shut down may be run again; it has another backend object then.
         return events._get_running_loop() is self.loop and not self.budget.retired
+
+    @property
+    def native_token(self) -> AbstractEventLoop:
+        return self.loop
+
+    def current_task(self) -> asyncio.Task[Any] | None:
+        return asyncio.current_task(self.loop)
+
+    def running_tasks(self) -> list[asyncio.Task[Any]]:
+        return list(asyncio.all_tasks(self.loop))
+
+    def task_info(self, task: asyncio.Task[Any]) -> TaskInfo:
+        parent = self.states.parent(task)
+        return TaskInfo(
+            self, task, None if parent is None else id(parent), task.get_name(), task.get_coro()
+        )
+
+    def has_pending_cancellation(self, task: asyncio.Task[Any]) -> bool:
+        return not task.done() and self.states.is_being_cancelled(task)
+
+    def current_effective_deadline(self) -> float:
+        task = asyncio.current_task(self.loop)
+        state = None if task is None else self.states.find(task)
+        return math.inf if state is None else effective_deadline(state.scope)
 
     def create_cancel_scope(self, *, deadline: float, shield: bool) -> AsyncioCancelScope:
         return AsyncioCancelScope(self.states, deadline, shield)

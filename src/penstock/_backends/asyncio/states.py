@@ -8,6 +8,7 @@ tree: a task's scopes are a chain, and the chains of a task group's children beg
 
 from __future__ import annotations
 
+import math
 from asyncio import AbstractEventLoop, CancelledError, Future, Handle, Task, current_task
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from penstock._hotpath import ReadyBudget
 if TYPE_CHECKING:
     from penstock._backends.asyncio.scopes import AsyncioCancelScope
 
-__all__ = ("TaskState", "TaskStates", "effective", "only_cancelled")
+__all__ = ("TaskState", "TaskStates", "effective", "effective_deadline", "only_cancelled")
 
 #: A task that swallows a cancellation and waits again meets the next one at once, this many
 #: times; afterwards with a pause that doubles from 1 ms up to 100 ms.
@@ -123,6 +124,24 @@ class TaskStates:
         task = current_task(self.loop)
         state = None if task is None else self.find(task)
         return None if state is None else effective(state.scope)
+
+    def parent(self, task: Task[Any]) -> Task[Any] | None:
+        """Return the task that hosts the task group of ``task``, if it is in one."""
+        state = self.find(task)
+        scope = None if state is None else state.scope
+        while scope is not None:
+            if scope._state is not None and scope._state is not state:
+                return scope._state.task()
+            scope = scope._parent
+        return None
+
+    def is_being_cancelled(self, task: Task[Any]) -> bool:
+        """Whether ``task`` is in a cancelled scope, or a native cancellation is on its way."""
+        state = self.find(task)
+        if state is not None and effective(state.scope) is not None:
+            return True
+        waiter = getattr(task, "_fut_waiter", None)
+        return getattr(task, "_must_cancel", False) or (waiter is not None and waiter.cancelled())
 
     # -- counting --------------------------------------------------------------------------
 
@@ -248,6 +267,19 @@ def effective(scope: AsyncioCancelScope | None) -> AsyncioCancelScope | None:
             return None
         scope = scope._parent
     return None
+
+
+def effective_deadline(scope: AsyncioCancelScope | None) -> float:
+    """Return the earliest deadline that is felt inside ``scope``; -inf once cancelled."""
+    deadline = math.inf
+    while scope is not None:
+        if scope._cancel_called:
+            return -math.inf
+        deadline = min(deadline, scope._deadline)
+        if scope._shield:
+            break
+        scope = scope._parent
+    return deadline
 
 
 def only_cancelled(exc: BaseException) -> bool:
