@@ -1,7 +1,7 @@
 """What a stream and a listener have in common: a socket, registered with one event loop's poller.
 
 Lives here: whose the socket is, whether it may be used, who is at it, and how it is closed.  What
-is done with it lives in ``stream`` and ``listening``.
+is done with it lives in ``stream`` and ``accepting``.
 """
 
 from __future__ import annotations

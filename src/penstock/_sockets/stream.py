@@ -2,7 +2,7 @@
 
 Lives here: the async facade over a kernel registration, which makes the system calls and knows
 whether they are worth making.  How sockets come to be connected lives in ``connecting`` and
-``listening``.
+``accepting``.
 """
 
 from __future__ import annotations
