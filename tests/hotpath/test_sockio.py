@@ -27,6 +27,45 @@ def test_receive_gives_what_came(loop, pair, kind):
 
 
 @kinds
+def test_call_by_read_with_returns_what_it_returned(loop, pair, kind):
+    near, far = pair(kind)
+    registration = loop.register(near)
+    far.send(b"abcdef")
+    loop.poll()
+    assert registration.read_with(near.recv, 3, socket.MSG_PEEK) == b"abc"
+    with pytest.raises(TypeError):
+        registration.read_with(near.recv, "3")
+    assert registration.readable
+
+
+@kinds
+def test_call_by_read_with_that_finds_nothing_clears_the_flag(loop, pair, kind):
+    near, far = pair(kind)
+    registration = loop.register(near)
+    assert registration.read_with(near.recv, 3) is None
+    assert not registration.readable
+    far.send(b"abc")
+    loop.poll()
+    assert registration.read_with(near.recv, 3) == b"abc"
+
+
+@streams
+def test_call_by_write_with_that_has_no_room_clears_the_flag(loop, pair, kind):
+    near, far = pair(kind)
+    registration = loop.register(near)
+    while registration.write_with(near.send, bytes(65_536)) is not None:
+        pass
+    assert not registration.writable
+    while True:
+        try:
+            far.recv(1 << 20)
+        except BlockingIOError:
+            break
+    loop.poll()
+    assert registration.write_with(near.send, b"abc") == 3
+
+
+@kinds
 def test_receive_with_nothing_there_is_declined_and_says_so(loop, pair, kind):
     registration = loop.register(pair(kind)[0])
     assert registration.readable

@@ -9,12 +9,14 @@ RECEIVE = {
     "recv_into": lambda registration: registration.recv_into(bytearray(100)),
     "recvfrom": lambda registration: registration.recvfrom(100),
     "recvmsg": lambda registration: registration.recvmsg(100, 0),
+    "read_with": lambda registration: registration.read_with(registration.sock.recv, 100),
     "accept": lambda registration: registration.accept(),
 }
 SEND = {
     "send": lambda registration: registration.send(b"abc", 0),
     "sendmsg": lambda registration: registration.sendmsg([b"ab", b"c"], 0, 0),
     "sendto": lambda registration: registration.sendto(b"abc", registration.sock.getpeername()),
+    "write_with": lambda registration: registration.write_with(registration.sock.send, b"abc"),
 }
 DECLINED = (None, -1)
 

@@ -300,6 +300,15 @@ cdef class Registration:
         self._has_read(len(message[0]), asked)
         return message
 
+    def read_with(self, call, *args):
+        if not self._may_read():
+            return None
+        try:
+            return call(*args)
+        except BlockingIOError:
+            self.readable = False
+            return None
+
     def accept(self):
         cdef int fd
         if not self._may_read():
@@ -409,6 +418,15 @@ cdef class Registration:
             return -1
         self._budget.take_bytes(nbytes)
         return nbytes
+
+    def write_with(self, call, *args):
+        if not self._may_write():
+            return None
+        try:
+            return call(*args)
+        except BlockingIOError:
+            self.clear_writable()
+            return None
 
     def clear_writable(self):
         if self.fd < 0:

@@ -16,7 +16,7 @@ import os
 import select
 import socket
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from penstock._pure.budget import ReadyBudget
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 __all__ = ("Poller", "Registration")
+
+T = TypeVar("T")
 
 #: Bytes that one system call moves at most: some 50 us of copying, so that no task holds the loop.
 LARGEST_CALL = 262_144
@@ -317,6 +319,22 @@ class Registration:
         self._has_read(len(message[0]), asked)
         return message
 
+    def read_with(self, call: Callable[..., T], *args: Any) -> T | None:
+        """Call ``call(*args)``, a method of the socket that takes something from it.
+
+        For what has no method here; the bytes that it moves are not counted.
+
+        Returns:
+            What it returned; None as in :meth:`recv`.
+        """
+        if not self._may_read():
+            return None
+        try:
+            return call(*args)
+        except BlockingIOError:
+            self._readable = False
+            return None
+
     def accept(self) -> int:
         """Accept one connection.
 
@@ -410,6 +428,22 @@ class Registration:
             return -1
         self._poller._budget.spend_bytes(nbytes)
         return nbytes
+
+    def write_with(self, call: Callable[..., T], *args: Any) -> T | None:
+        """Call ``call(*args)``, a method of the socket that gives something to it.
+
+        For what has no method here; the bytes that it moves are not counted.
+
+        Returns:
+            What it returned; None: declined, or there is no room.
+        """
+        if not self._may_write():
+            return None
+        try:
+            return call(*args)
+        except BlockingIOError:
+            self.clear_writable()
+            return None
 
     def clear_writable(self) -> None:
         """Note that sending would block, and ask for the event that says otherwise."""
