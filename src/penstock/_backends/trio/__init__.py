@@ -1,6 +1,7 @@
 """penstock on Trio, thinly wrapped.
 
-``loop`` holds the primitives, ``scopes`` cancel scopes, ``groups`` task groups.
+``loop`` holds the primitives, ``scopes`` cancel scopes, ``groups`` task groups, ``handles`` task
+handles.
 """
 
 from penstock._backends.trio.loop import TrioBackend

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from contextvars import Context
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, TypeVarTuple
 
 import trio
+from trio.lowlevel import checkpoint_if_cancelled
 
+from penstock._backends._spawning import (
+    ENTERED,
+    INACTIVE,
+    NOT_STARTED,
+    UNHANDLED,
+    StartStatus,
+    callable_name,
+    check_coroutine,
+    coroutine_name,
+    coroutine_of,
+    first_leaf,
+)
+from penstock._backends.trio.handles import TrioTaskHandle
 from penstock._backends.trio.scopes import TrioCancelScope
-from penstock.abc._tasks import TaskGroup
+from penstock.abc._tasks import TaskGroup, TaskHandle
 
 __all__ = ("TrioTaskGroup",)
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
 
 class TrioTaskGroup(TaskGroup):
@@ -30,7 +48,7 @@ class TrioTaskGroup(TaskGroup):
 
     async def __aenter__(self) -> Self:
         if self._entered:
-            raise RuntimeError("This task group has already been entered")
+            raise RuntimeError(ENTERED)
         self._entered = True
         self._nursery = await self._manager.__aenter__()
         self.cancel_scope.replace(self._nursery.cancel_scope)
@@ -48,34 +66,78 @@ class TrioTaskGroup(TaskGroup):
                 return bool(await self._manager.__aexit__(exc_type, exc_val, exc_tb))
             except BaseExceptionGroup as group:
                 errors = group.split(trio.Cancelled)[1]
-                outcome = _first_leaf(group) if errors is None else errors
+                outcome = first_leaf(group) if errors is None else errors
             finally:
                 self._nursery = None
             if outcome is exc_val:
                 return False
             if isinstance(outcome, BaseExceptionGroup):
-                outcome = BaseExceptionGroup("unhandled errors in a TaskGroup", outcome.exceptions)
-            raise outcome
+                outcome = BaseExceptionGroup(UNHANDLED, outcome.exceptions)
+            context = outcome.__context__
+            try:
+                raise outcome
+            finally:
+                if exc_val is not None:  # which is in the group: a chain would grow level by level
+                    outcome.__context__ = context
         finally:
-            exc_val = outcome = errors = None  # type: ignore[assignment]
+            exc_val = outcome = errors = context = None  # type: ignore[assignment]
 
     def start_soon(
-        self, func: Callable[..., Awaitable[Any]], /, *args: Any, name: object = None
-    ) -> None:
-        self._active().start_soon(func, *args, name=name)
+        self,
+        func: Callable[[*Args], Coroutine[Any, Any, T]],
+        *args: *Args,
+        name: object = None,
+    ) -> TaskHandle[T]:
+        if self._nursery is None:
+            raise RuntimeError(INACTIVE)
+        return self._spawn(TrioTaskHandle(coroutine_of(func, args), callable_name(func, name)))
+
+    def create_task(
+        self, coro: Coroutine[Any, Any, T], *, name: object = None, context: Context | None = None
+    ) -> TaskHandle[T]:
+        check_coroutine(coro)
+        handle = TrioTaskHandle(coro, coroutine_name(coro, name))
+        if context is None:
+            return self._spawn(handle)
+        return context.copy().run(self._spawn, handle)
+
+    def _spawn(self, handle: TrioTaskHandle[T]) -> TrioTaskHandle[T]:
+        try:
+            if self._nursery is None:
+                raise RuntimeError(INACTIVE)
+            self._nursery.start_soon(handle.run, name=handle.name)
+        except RuntimeError:  # Trio's own: its children have ended, and the group is being left
+            handle.coro.close()
+            raise RuntimeError(INACTIVE) from None
+        return handle
 
     async def start(
-        self, func: Callable[..., Awaitable[Any]], /, *args: Any, name: object = None
+        self,
+        func: Callable[..., Coroutine[Any, Any, Any]],
+        *args: Any,
+        name: object = None,
+        return_handle: bool = False,
     ) -> Any:
-        return await self._active().start(func, *args, name=name)
-
-    def _active(self) -> trio.Nursery:
         if self._nursery is None:
-            raise RuntimeError("This task group is not active; no new tasks can be started.")
-        return self._nursery
-
-
-def _first_leaf(exc: BaseException) -> BaseException:
-    while isinstance(exc, BaseExceptionGroup):
-        exc = exc.exceptions[0]
-    return exc
+            raise RuntimeError(INACTIVE)
+        await checkpoint_if_cancelled()
+        status = StartStatus()
+        coro = coroutine_of(func, args, task_status=status)
+        handle = TrioTaskHandle(coro, callable_name(func, name))
+        try:
+            handle._start_value = await self._nursery.start(handle.run, status, name=handle.name)
+            return handle if return_handle else status.value
+        except BaseException as exc:
+            end = handle.status
+            handle.forget()  # Trio's frames, which the traceback leads to, hold it
+            if status.called or end is TaskHandle.Status.FAILED or type(exc) is not RuntimeError:
+                raise
+        finally:
+            status.disconnect()
+            del handle
+        # What is left is an error of Trio's own.
+        if end is TaskHandle.Status.PENDING:
+            coro.close()
+            raise RuntimeError(INACTIVE)
+        await checkpoint_if_cancelled()
+        raise RuntimeError(NOT_STARTED)
