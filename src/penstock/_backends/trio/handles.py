@@ -56,6 +56,7 @@ class TrioTaskHandle(TaskHandle[T_co]):
                     self._value = await self._coro
                 except BaseException as exc:
                     self._error = exc
+                    _part_from_canceller(exc)
                     raise
         finally:
             self._done = True
@@ -112,3 +113,18 @@ def _only_cancelled(exc: BaseException) -> bool:
     if isinstance(exc, BaseExceptionGroup):
         return exc.split(trio.Cancelled)[1] is None
     return isinstance(exc, trio.Cancelled)
+
+
+def _part_from_canceller(exc: BaseException) -> None:
+    """Cut the frame in which Trio made a cancellation out of its traceback.
+
+    That frame leads to those of whoever called ``cancel()``, which hold the handle more often than
+    not, and the handle holds ``exc``.
+    """
+    for cancellation in (exc, exc.__context__):
+        if isinstance(cancellation, trio.Cancelled):
+            tb = cancellation.__traceback__
+            while tb is not None and tb.tb_next is not None:
+                if tb.tb_next.tb_frame.f_code.co_name == "raise_cancel":
+                    tb.tb_next = None
+                tb = tb.tb_next
