@@ -494,3 +494,10 @@ async def test_deadline_of_another_type_leaves_no_scope_behind(backend: Any) -> 
     with penstock.move_on_after(0.01) as scope:
         await penstock.sleep_forever()
     assert scope.cancelled_caught
+
+
+async def test_only_scopes_are_instances_of_the_classes_of_scopes() -> None:
+    scope = penstock.CancelScope()
+    for cls in (penstock.CancelScope, penstock.abc.CancelScope):
+        assert isinstance(scope, cls)
+        assert not isinstance(object(), cls)

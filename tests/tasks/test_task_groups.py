@@ -281,3 +281,165 @@ async def test_group_in_an_async_generator_context_manager_works() -> None:
             tg.start_soon(penstock.sleep_forever)
             await checkpoint()
             raise StopIteration
+
+
+async def test_group_is_not_active_again_after_it_was_left() -> None:
+    tg = penstock.create_task_group()
+    async with tg:
+        pass
+    with pytest.raises(RuntimeError, match="cannot be entered more than once"):
+        async with tg:
+            pytest.fail("entered again")
+
+
+async def test_cancel_gives_its_reason_to_the_scope() -> None:
+    messages = []
+
+    async def child() -> None:
+        try:
+            await penstock.sleep_forever()
+        except penstock.get_cancelled_exc_class() as exc:
+            messages.append(str(exc))
+            raise
+
+    async with penstock.create_task_group() as tg:
+        tg.start_soon(child)
+        await penstock.wait_all_tasks_blocked()
+        tg.cancel("because")
+    assert tg.cancel_scope.cancelled_caught
+    assert "because" in messages[0]
+
+
+async def test_cancellations_inside_an_exception_group_are_left_out() -> None:
+    async def child() -> None:
+        try:
+            await penstock.sleep_forever()
+        except penstock.get_cancelled_exc_class() as exc:
+            raise BaseExceptionGroup("child", [exc, ValueError()]) from None
+
+    with pytest.RaisesGroup(pytest.RaisesGroup(ValueError)) as raised:
+        async with penstock.create_task_group() as tg:
+            tg.start_soon(child)
+            await penstock.wait_all_tasks_blocked()
+            tg.cancel()
+    assert raised.value.exceptions[0].message == "child"  # type: ignore[attr-defined]
+
+
+async def test_cancellations_inside_an_exception_group_of_the_block_are_left_out() -> None:
+    with pytest.RaisesGroup(pytest.RaisesGroup(ValueError)):
+        async with penstock.create_task_group() as tg:
+            tg.cancel()
+            try:
+                await penstock.sleep_forever()
+            except penstock.get_cancelled_exc_class() as exc:
+                raise BaseExceptionGroup("block", [exc, ValueError()]) from None
+
+
+async def test_block_that_raises_a_group_of_cancellations_ends_as_cancelled() -> None:
+    kinds = []
+    with penstock.CancelScope() as scope:
+        try:
+            async with penstock.create_task_group():
+                scope.cancel()
+                try:
+                    await penstock.sleep_forever()
+                except penstock.get_cancelled_exc_class() as exc:
+                    raise BaseExceptionGroup("block", [exc]) from None
+        except BaseException as exc:
+            kinds.append(type(exc))
+            raise
+    assert kinds == [penstock.get_cancelled_exc_class()]
+    assert scope.cancelled_caught
+
+
+async def test_nested_groups_wrap_errors_level_by_level() -> None:
+    with pytest.RaisesGroup(pytest.RaisesGroup(ValueError), TypeError):
+        async with penstock.create_task_group() as outer:
+            outer.start_soon(fail_when_cancelled, TypeError())
+            async with penstock.create_task_group() as inner:
+                await penstock.wait_all_tasks_blocked()
+                inner.start_soon(fail, ValueError())
+
+
+async def fail_when_cancelled(exc: BaseException) -> None:
+    try:
+        await penstock.sleep_forever()
+    except penstock.get_cancelled_exc_class():
+        raise exc from None
+
+
+async def test_inner_group_cancelled_leaves_the_outer_one_alone() -> None:
+    event = penstock.Event()
+    async with penstock.create_task_group() as outer:
+        handle = outer.start_soon(event.wait)
+        async with penstock.create_task_group() as inner:
+            inner.start_soon(penstock.sleep_forever)
+            inner.cancel()
+        assert handle.status is penstock.TaskHandle.Status.PENDING
+        event.set()
+    assert not outer.cancel_scope.cancel_called
+
+
+async def test_outer_group_cancelled_from_a_child_of_the_inner_one_ends_both() -> None:
+    async with penstock.create_task_group() as outer:
+        async with penstock.create_task_group() as inner:
+            inner.start_soon(penstock.sleep_forever)
+
+            async def cancel_outer() -> None:
+                outer.cancel()
+
+            inner.start_soon(cancel_outer)
+        pytest.fail("the inner group swallowed it")
+    assert outer.cancel_scope.cancelled_caught
+    assert not inner.cancel_scope.cancelled_caught
+
+
+async def test_child_may_start_another_while_the_host_waits() -> None:
+    started = []
+
+    async def child(tg: penstock.abc.TaskGroup) -> None:
+        await penstock.wait_all_tasks_blocked()
+        started.append(tg.start_soon(checkpoint))
+
+    async with penstock.create_task_group() as tg:
+        tg.start_soon(child, tg)
+    assert started[0].status is penstock.TaskHandle.Status.FINISHED
+
+
+async def test_group_in_an_async_generator_that_raises_is_left_properly() -> None:
+    async def numbers() -> AsyncIterator[int]:
+        async with penstock.create_task_group() as tg:
+            tg.start_soon(penstock.sleep_forever)
+            yield 1
+            tg.cancel()
+
+    assert [number async for number in numbers()] == [1]
+
+
+async def test_return_in_the_block_waits_for_the_children() -> None:
+    ended = []
+
+    async def child() -> None:
+        await penstock.wait_all_tasks_blocked()
+        ended.append(1)
+
+    async def host() -> str:
+        async with penstock.create_task_group() as tg:
+            tg.start_soon(child)
+            return "returned"
+
+    assert await host() == "returned"
+    assert ended == [1]
+
+
+async def test_many_children_end_in_any_order() -> None:
+    async with penstock.create_task_group() as tg:
+        handles = [tg.start_soon(penstock.sleep_forever) for _ in range(200)]
+        await penstock.wait_all_tasks_blocked()
+        for handle in handles[::2]:
+            handle.cancel()
+        for handle in handles[::2]:
+            await handle.wait()
+        assert {handle.status.name for handle in handles[1::2]} == {"PENDING"}
+        tg.cancel()
+    assert {handle.status.name for handle in handles} == {"CANCELLED"}
