@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import penstock
+from penstock.abc import TaskStatus
 from penstock.lowlevel import checkpoint
 
 
@@ -443,3 +444,22 @@ async def test_many_children_end_in_any_order() -> None:
         assert {handle.status.name for handle in handles[1::2]} == {"PENDING"}
         tg.cancel()
     assert {handle.status.name for handle in handles} == {"CANCELLED"}
+
+
+async def test_group_whose_last_child_has_ended_is_not_active() -> None:
+    async def child() -> None:
+        await penstock.wait_all_tasks_blocked()
+
+    async def come_late(handle: penstock.TaskHandle[None], tg: penstock.abc.TaskGroup) -> None:
+        await handle.wait()
+        with pytest.raises(RuntimeError, match="This task group is not active"):
+            tg.start_soon(checkpoint)
+        with pytest.raises(RuntimeError, match="This task group is not active"):
+            await tg.start(start_at_once)
+
+    async def start_at_once(*, task_status: TaskStatus[None]) -> None:
+        task_status.started()
+
+    for _ in range(20):  # Trio runs what is ready in any order
+        async with penstock.create_task_group() as outer, penstock.create_task_group() as tg:
+            outer.start_soon(come_late, tg.start_soon(child), tg)

@@ -33,7 +33,7 @@ UNHANDLED = "unhandled errors in a TaskGroup"
 class StartStatus:
     """The ``task_status`` of a task that is starting."""
 
-    # I1  tell is set while there is somebody to tell; told late, he is told at once
+    # I1  _tell is set while there is somebody to tell; called, whoever comes is told at once
     __slots__ = ("_tell", "called", "value")
 
     def __init__(self) -> None:

@@ -102,14 +102,15 @@ class TrioTaskGroup(TaskGroup):
         return context.copy().run(self._spawn, handle)
 
     def _spawn(self, handle: TrioTaskHandle[T]) -> TrioTaskHandle[T]:
-        try:
-            if self._nursery is None:
-                raise RuntimeError(INACTIVE)
-            self._nursery.start_soon(handle.run, name=handle.name)
-        except RuntimeError:  # Trio's own: its children have ended, and the group is being left
-            handle.coro.close()
-            raise RuntimeError(INACTIVE) from None
-        return handle
+        nursery = self._nursery
+        if nursery is not None:
+            try:
+                nursery.start_soon(handle.run, name=handle.name)
+                return handle
+            except RuntimeError:  # its last child has ended, and the host is about to leave
+                pass
+        handle.coro.close()
+        raise RuntimeError(INACTIVE)
 
     async def start(
         self,
