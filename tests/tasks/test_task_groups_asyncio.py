@@ -233,6 +233,14 @@ async def test_cancellation_by_the_handle_keeps_the_counts_of_the_task() -> None
     assert current_backend().budget.left > 1  # no scope is cancelled any more
 
 
+async def test_handle_that_cancels_after_the_end_holds_no_budget() -> None:
+    async with penstock.create_task_group() as tg:
+        handle = tg.start_soon(checkpoint)
+        await handle.wait()
+        handle.cancel()
+        assert current_backend().budget.left > 1  # no scope is cancelled
+
+
 async def test_start_cancelled_natively_after_the_child_was_up_ends_it_first() -> None:
     steps = []
 
@@ -281,6 +289,38 @@ async def test_start_cancelled_natively_raises_what_the_child_raises_and_then_th
             await task
         assert task.cancelling() == 1
     assert current_backend().budget.left > 1  # no scope is cancelled any more
+
+
+async def test_host_cancelled_natively_waits_for_a_start_from_outside() -> None:
+    go_on = penstock.Event()
+    steps = []
+
+    async def child(*, task_status: TaskStatus[None]) -> None:
+        await go_on.wait()
+        task_status.started()
+        try:
+            await asyncio.sleep(10)
+        finally:
+            steps.append("child")
+
+    async def host() -> None:
+        try:
+            async with penstock.create_task_group() as tg:
+                outside.start_soon(tg.start, child)
+                await penstock.wait_all_tasks_blocked()
+        finally:
+            steps.append("host")
+
+    async with penstock.create_task_group() as outside:
+        task = asyncio.create_task(host())
+        await penstock.wait_all_tasks_blocked()
+        task.cancel()
+        await penstock.wait_all_tasks_blocked()
+        assert not task.done()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert steps == ["child", "host"]
 
 
 async def test_caller_of_start_may_be_a_task_without_scopes() -> None:

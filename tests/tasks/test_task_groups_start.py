@@ -219,6 +219,28 @@ async def test_starting_child_does_not_feel_its_group() -> None:
     assert tg.cancel_scope.cancelled_caught
 
 
+async def test_waiting_child_that_comes_up_in_a_cancelled_group_is_cancelled() -> None:
+    statuses: list[TaskStatus[None]] = []
+
+    async def child(*, task_status: TaskStatus[None]) -> None:
+        statuses.append(task_status)
+        with penstock.CancelScope():
+            await penstock.sleep_forever()
+
+    async def starter(tg: TaskGroup) -> None:
+        await tg.start(child)
+
+    async with penstock.create_task_group() as outside:
+        async with penstock.create_task_group() as tg:
+            outside.start_soon(starter, tg)
+            await penstock.wait_all_tasks_blocked()
+            tg.cancel()
+            with penstock.CancelScope(shield=True):
+                await penstock.wait_all_tasks_blocked()
+            statuses[0].started()
+    assert tg.cancel_scope.cancelled_caught
+
+
 async def test_group_is_not_left_before_a_start_from_outside_is_over() -> None:
     go_on = penstock.Event()
     steps = []

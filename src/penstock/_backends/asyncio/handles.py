@@ -51,11 +51,9 @@ class AsyncioTaskHandle(TaskHandle[T_co]):
             self.scope.cancel("the handle of the task was cancelled")
 
     async def wait(self) -> None:
-        states = self.group.states
-        states.raise_if_cancelled()
+        self.group.states.raise_if_cancelled()
         if self.task.done():
             await asyncio.sleep(0)
-            states.raise_if_cancelled()
         else:
             await asyncio.wait([self.task])  # which, other than awaiting it, does not cancel it
 

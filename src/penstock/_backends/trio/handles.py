@@ -65,8 +65,7 @@ class TrioTaskHandle(TaskHandle[T_co]):
             del self, status  # the traceback of an error, which the handle has, leads back here
 
     def cancel(self) -> None:
-        if not self._done:
-            self._scope.cancel()
+        self._scope.cancel()
 
     async def wait(self) -> None:
         if self._done:
