@@ -27,6 +27,9 @@ from penstock._exceptions import DelimiterNotFound as DelimiterNotFound
 from penstock._exceptions import EndOfStream as EndOfStream
 from penstock._exceptions import IncompleteRead as IncompleteRead
 from penstock._exceptions import NoEventLoopError as NoEventLoopError
+from penstock._exceptions import TaskCancelled as TaskCancelled
+from penstock._exceptions import TaskFailed as TaskFailed
+from penstock._exceptions import TaskNotFinished as TaskNotFinished
 from penstock._exceptions import TypedAttributeLookupError as TypedAttributeLookupError
 from penstock._exceptions import WouldBlock as WouldBlock
 from penstock._hotpath import IMPLEMENTATION as IMPLEMENTATION
@@ -42,6 +45,7 @@ from penstock._tasks import fail_after as fail_after
 from penstock._tasks import fail_at as fail_at
 from penstock._tasks import move_on_after as move_on_after
 from penstock._tasks import move_on_at as move_on_at
+from penstock.abc import TaskHandle as TaskHandle
 from penstock.abc import TypedAttributeProvider as TypedAttributeProvider
 from penstock.abc import TypedAttributeSet as TypedAttributeSet
 from penstock.abc import typed_attribute as typed_attribute

@@ -16,6 +16,9 @@ __all__ = (
     "EndOfStream",
     "IncompleteRead",
     "NoEventLoopError",
+    "TaskCancelled",
+    "TaskFailed",
+    "TaskNotFinished",
     "TypedAttributeLookupError",
     "WouldBlock",
 )
@@ -79,6 +82,18 @@ class IncompleteRead(Exception):
 
 class NoEventLoopError(RuntimeError):
     """The call needs a running event loop and there is none in this thread."""
+
+
+class TaskFailed(Exception):
+    """The task that a handle stands for has no return value: the ``__cause__`` ended it."""
+
+
+class TaskCancelled(TaskFailed):
+    """The task that a handle stands for was cancelled."""
+
+
+class TaskNotFinished(Exception):
+    """The task that a handle stands for has not ended, so that its outcome is open."""
 
 
 class TypedAttributeLookupError(LookupError):

@@ -97,10 +97,14 @@ async def test_scope_exited_in_another_task_raises() -> None:
         with pytest.raises(RuntimeError):
             scope.__exit__(None, None, None)
 
-    async with penstock.create_task_group() as tg:
-        tg.start_soon(enter)
-        await penstock.wait_all_tasks_blocked()
-        tg.start_soon(leave)
+    try:
+        async with penstock.create_task_group() as tg:
+            tg.start_soon(enter)
+            await penstock.wait_all_tasks_blocked()
+            with penstock.CancelScope(shield=True):
+                await tg.start_soon(leave)
+    except* RuntimeError:
+        pass  # Trio notices the end of the task that has entered, too
 
 
 async def test_cancellation_is_level_triggered() -> None:
@@ -490,3 +494,10 @@ async def test_deadline_of_another_type_leaves_no_scope_behind(backend: Any) -> 
     with penstock.move_on_after(0.01) as scope:
         await penstock.sleep_forever()
     assert scope.cancelled_caught
+
+
+async def test_only_scopes_are_instances_of_the_classes_of_scopes() -> None:
+    scope = penstock.CancelScope()
+    for cls in (penstock.CancelScope, penstock.abc.CancelScope):
+        assert isinstance(scope, cls)
+        assert not isinstance(object(), cls)

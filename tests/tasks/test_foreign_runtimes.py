@@ -23,7 +23,10 @@ async def use_everything() -> None:
     async with penstock.create_task_group() as tg:
         tg.start_soon(event.wait)
         tg.start_soon(penstock.sleep_forever)
+        sleeper = tg.start_soon(penstock.sleep_forever)
         await penstock.wait_all_tasks_blocked()
+        sleeper.cancel()
+        await sleeper.wait()
         event.set()
         assert await penstock.to_thread.run_sync(int, "3") == 3
         tg.cancel_scope.cancel()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -12,9 +10,8 @@ from typing import Any
 import pytest
 
 import penstock
-from penstock import TASK_STATUS_IGNORED
 from penstock.abc import TaskStatus
-from penstock.lowlevel import cancel_shielded_checkpoint, checkpoint
+from penstock.lowlevel import checkpoint
 
 
 async def fail(exc: BaseException) -> None:
@@ -66,7 +63,7 @@ async def test_group_entered_twice_raises() -> None:
     tg = penstock.create_task_group()
     async with tg:
         pass
-    with pytest.raises(RuntimeError, match="has already been entered"):
+    with pytest.raises(RuntimeError, match="TaskGroup cannot be entered more than once"):
         await tg.__aenter__()
 
 
@@ -287,212 +284,182 @@ async def test_group_in_an_async_generator_context_manager_works() -> None:
             raise StopIteration
 
 
-async def test_start_returns_what_the_child_gives() -> None:
-    event = penstock.Event()
-
-    async def child(value: int, *, task_status: TaskStatus) -> None:
-        await checkpoint()
-        task_status.started(value)
-        await event.wait()
-
-    async with penstock.create_task_group() as tg:
-        assert await tg.start(child, 7) == 7
-        event.set()
-
-
-async def test_start_of_a_child_that_fails_first_raises_only_there() -> None:
-    async def child(*, task_status: TaskStatus) -> None:
-        await checkpoint()
-        raise ValueError("not up")
-
-    async with penstock.create_task_group() as tg:
-        with pytest.raises(ValueError, match="not up"):
-            await tg.start(child)
-        await checkpoint()
-    assert not tg.cancel_scope.cancel_called
-
-
-async def test_start_of_a_child_that_ends_first_raises() -> None:
-    async def child(*, task_status: TaskStatus) -> None:
+async def test_group_is_not_active_again_after_it_was_left() -> None:
+    tg = penstock.create_task_group()
+    async with tg:
         pass
-
-    async with penstock.create_task_group() as tg:
-        with pytest.raises(RuntimeError, match=r"(?i)child exited without calling"):
-            await tg.start(child)
-
-
-async def test_child_that_fails_after_it_is_up_fails_the_group() -> None:
-    async def child(*, task_status: TaskStatus) -> None:
-        task_status.started()
-        await checkpoint()
-        raise ValueError
-
-    with pytest.RaisesGroup(ValueError):
-        async with penstock.create_task_group() as tg:
-            await tg.start(child)
-            await penstock.sleep_forever()
+    with pytest.raises(RuntimeError, match="cannot be entered more than once"):
+        async with tg:
+            pytest.fail("entered again")
 
 
-async def test_start_cancelled_ends_the_child_first() -> None:
-    steps = []
+async def test_cancel_gives_its_reason_to_the_scope() -> None:
+    messages = []
 
-    async def child(*, task_status: TaskStatus) -> None:
+    async def child() -> None:
         try:
             await penstock.sleep_forever()
-        finally:
-            with penstock.CancelScope(shield=True):
-                await penstock.sleep(0.01)
-            steps.append("child")
+        except penstock.get_cancelled_exc_class() as exc:
+            messages.append(str(exc))
+            raise
 
     async with penstock.create_task_group() as tg:
-        with penstock.move_on_after(0.01) as scope:
-            await tg.start(child)
-        steps.append("start")
-        assert scope.cancelled_caught
-        await checkpoint()
-    assert steps == ["child", "start"]
-    assert not tg.cancel_scope.cancel_called
-
-
-async def test_start_cancelled_reaches_each_wait_of_the_child() -> None:
-    caught = 0
-
-    async def child(*, task_status: TaskStatus) -> None:
-        nonlocal caught
-        for _ in range(3):
-            try:
-                await penstock.sleep_forever()
-            except penstock.get_cancelled_exc_class():
-                caught += 1
-        await penstock.sleep_forever()
-
-    async with penstock.create_task_group() as tg:
-        with penstock.move_on_after(0.01):
-            await tg.start(child)
-    assert caught == 3
-
-
-async def test_start_in_a_cancelled_group_is_cancelled() -> None:
-    async def child(*, task_status: TaskStatus) -> None:
-        await penstock.sleep_forever()
-
-    async with penstock.create_task_group() as tg:
-        tg.cancel_scope.cancel()
-        await tg.start(child)
-        pytest.fail("started in a cancelled group")
-    assert tg.cancel_scope.cancelled_caught
-
-
-async def test_started_child_outlives_the_scope_of_its_start() -> None:
-    event = penstock.Event()
-
-    async def child(*, task_status: TaskStatus) -> None:
-        task_status.started()
-        await event.wait()
-
-    async with penstock.create_task_group() as tg:
-        with penstock.CancelScope() as scope:
-            await tg.start(child)
-            scope.cancel()
+        tg.start_soon(child)
         await penstock.wait_all_tasks_blocked()
-        assert event.statistics().tasks_waiting == 1
+        tg.cancel("because")
+    assert tg.cancel_scope.cancelled_caught
+    assert "because" in messages[0]
+
+
+async def test_cancellations_inside_an_exception_group_are_left_out() -> None:
+    async def child() -> None:
+        try:
+            await penstock.sleep_forever()
+        except penstock.get_cancelled_exc_class() as exc:
+            raise BaseExceptionGroup("child", [exc, ValueError()]) from None
+
+    with pytest.RaisesGroup(pytest.RaisesGroup(ValueError)) as raised:
+        async with penstock.create_task_group() as tg:
+            tg.start_soon(child)
+            await penstock.wait_all_tasks_blocked()
+            tg.cancel()
+    assert raised.value.exceptions[0].message == "child"  # type: ignore[attr-defined]
+
+
+async def test_cancellations_inside_an_exception_group_of_the_block_are_left_out() -> None:
+    with pytest.RaisesGroup(pytest.RaisesGroup(ValueError)):
+        async with penstock.create_task_group() as tg:
+            tg.cancel()
+            try:
+                await penstock.sleep_forever()
+            except penstock.get_cancelled_exc_class() as exc:
+                raise BaseExceptionGroup("block", [exc, ValueError()]) from None
+
+
+async def test_block_that_raises_a_group_of_cancellations_ends_as_cancelled() -> None:
+    kinds = []
+    with penstock.CancelScope() as scope:
+        try:
+            async with penstock.create_task_group():
+                scope.cancel()
+                try:
+                    await penstock.sleep_forever()
+                except penstock.get_cancelled_exc_class() as exc:
+                    raise BaseExceptionGroup("block", [exc]) from None
+        except BaseException as exc:
+            kinds.append(type(exc))
+            raise
+    assert kinds == [penstock.get_cancelled_exc_class()]
+    assert scope.cancelled_caught
+
+
+async def test_nested_groups_wrap_errors_level_by_level() -> None:
+    with pytest.RaisesGroup(pytest.RaisesGroup(ValueError), TypeError):
+        async with penstock.create_task_group() as outer:
+            outer.start_soon(fail_when_cancelled, TypeError())
+            async with penstock.create_task_group() as inner:
+                await penstock.wait_all_tasks_blocked()
+                inner.start_soon(fail, ValueError())
+
+
+async def fail_when_cancelled(exc: BaseException) -> None:
+    try:
+        await penstock.sleep_forever()
+    except penstock.get_cancelled_exc_class():
+        raise exc from None
+
+
+async def test_inner_group_cancelled_leaves_the_outer_one_alone() -> None:
+    event = penstock.Event()
+    async with penstock.create_task_group() as outer:
+        handle = outer.start_soon(event.wait)
+        async with penstock.create_task_group() as inner:
+            inner.start_soon(penstock.sleep_forever)
+            inner.cancel()
+        assert handle.status is penstock.TaskHandle.Status.PENDING
         event.set()
+    assert not outer.cancel_scope.cancel_called
 
 
-async def test_started_called_twice_raises() -> None:
-    async def child(*, task_status: TaskStatus) -> None:
-        task_status.started()
-        with pytest.raises(RuntimeError, match="called 'started' twice"):
-            task_status.started()
+async def test_outer_group_cancelled_from_a_child_of_the_inner_one_ends_both() -> None:
+    async with penstock.create_task_group() as outer:
+        async with penstock.create_task_group() as inner:
+            inner.start_soon(penstock.sleep_forever)
+
+            async def cancel_outer() -> None:
+                outer.cancel()
+
+            inner.start_soon(cancel_outer)
+        pytest.fail("the inner group swallowed it")
+    assert outer.cancel_scope.cancelled_caught
+    assert not inner.cancel_scope.cancelled_caught
+
+
+async def test_child_may_start_another_while_the_host_waits() -> None:
+    started = []
+
+    async def child(tg: penstock.abc.TaskGroup) -> None:
+        await penstock.wait_all_tasks_blocked()
+        started.append(tg.start_soon(checkpoint))
 
     async with penstock.create_task_group() as tg:
-        await tg.start(child)
+        tg.start_soon(child, tg)
+    assert started[0].status is penstock.TaskHandle.Status.FINISHED
 
 
-async def test_ignored_task_status_ignores() -> None:
-    TASK_STATUS_IGNORED.started()
-    TASK_STATUS_IGNORED.started(math.pi)
-
-
-async def test_errors_leave_no_reference_cycle() -> None:
-    class Mine(Exception):
-        pass
-
-    async def not_up(*, task_status: TaskStatus) -> None:
-        await checkpoint()
-        raise Mine
-
-    async def group_fails() -> None:
-        try:
-            async with penstock.create_task_group() as tg:
-                tg.start_soon(throw_later)
-                await penstock.sleep_forever()
-        except* Mine:
-            pass
-
-    async def block_fails() -> None:
-        try:
-            async with penstock.create_task_group() as tg:
-                tg.start_soon(checkpoint)  # the frame in the traceback holds the group
-                raise Mine
-        except* Mine:
-            pass
-
-    async def start_fails() -> None:
+async def test_group_in_an_async_generator_that_raises_is_left_properly() -> None:
+    async def numbers() -> AsyncIterator[int]:
         async with penstock.create_task_group() as tg:
-            try:
-                await tg.start(not_up)
-            except Mine:
-                pass
+            tg.start_soon(penstock.sleep_forever)
+            yield 1
+            tg.cancel()
 
-    async def throw_later() -> None:
-        await checkpoint()
-        raise Mine
+    assert [number async for number in numbers()] == [1]
 
-    async def group_cancelled() -> None:
-        with penstock.move_on_after(0.001):
-            async with penstock.create_task_group() as tg:
-                tg.start_soon(penstock.sleep_forever)
 
-    async def child_cancelled_at_entry() -> None:
+async def test_return_in_the_block_waits_for_the_children() -> None:
+    ended = []
+
+    async def child() -> None:
+        await penstock.wait_all_tasks_blocked()
+        ended.append(1)
+
+    async def host() -> str:
         async with penstock.create_task_group() as tg:
-            tg.cancel_scope.cancel()
-            tg.start_soon(wait_late)
+            tg.start_soon(child)
+            return "returned"
 
-    async def wait_late() -> None:
-        await cancel_shielded_checkpoint()  # in the first step of an eager task CPython makes one
-        await penstock.sleep_forever()
+    assert await host() == "returned"
+    assert ended == [1]
 
-    async def start_cancelled() -> None:
-        async def child(*, task_status: TaskStatus) -> None:
-            await penstock.sleep_forever()
 
-        async with penstock.create_task_group() as tg:
-            with penstock.move_on_after(0.001):
-                await tg.start(child)
+async def test_many_children_end_in_any_order() -> None:
+    async with penstock.create_task_group() as tg:
+        handles = [tg.start_soon(penstock.sleep_forever) for _ in range(200)]
+        await penstock.wait_all_tasks_blocked()
+        for handle in handles[::2]:
+            handle.cancel()
+        for handle in handles[::2]:
+            await handle.wait()
+        assert {handle.status.name for handle in handles[1::2]} == {"PENDING"}
+        tg.cancel()
+    assert {handle.status.name for handle in handles} == {"CANCELLED"}
 
-    async def scope_cancelled() -> None:
-        with penstock.CancelScope() as scope:
-            scope.cancel()
-            await penstock.sleep_forever()
 
-    for scenario in (
-        group_fails,
-        block_fails,
-        start_fails,
-        group_cancelled,
-        child_cancelled_at_entry,
-        start_cancelled,
-        scope_cancelled,
-    ):
-        gc.collect()
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        try:
-            await scenario()
-            await checkpoint()
-            gc.collect()
-            found = [exc for exc in gc.garbage if isinstance(exc, BaseException)]
-        finally:
-            gc.set_debug(0)
-            gc.garbage.clear()
-        assert found == [], scenario.__name__
+async def test_group_whose_last_child_has_ended_is_not_active() -> None:
+    async def child() -> None:
+        await penstock.wait_all_tasks_blocked()
+
+    async def come_late(handle: penstock.TaskHandle[None], tg: penstock.abc.TaskGroup) -> None:
+        await handle.wait()
+        with pytest.raises(RuntimeError, match="This task group is not active"):
+            tg.start_soon(checkpoint)
+        with pytest.raises(RuntimeError, match="This task group is not active"):
+            await tg.start(start_at_once)
+
+    async def start_at_once(*, task_status: TaskStatus[None]) -> None:
+        task_status.started()
+
+    for _ in range(20):  # Trio runs what is ready in any order
+        async with penstock.create_task_group() as outer, penstock.create_task_group() as tg:
+            outer.start_soon(come_late, tg.start_soon(child), tg)

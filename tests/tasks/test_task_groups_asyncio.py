@@ -146,32 +146,241 @@ async def test_start_cancelled_natively_ends_the_child_first() -> None:
     assert steps == ["child", "start"]
 
 
-async def test_start_cancelled_raises_what_the_child_raises_meanwhile() -> None:
-    async def child(*, task_status: TaskStatus) -> None:
+async def test_host_cancelled_natively_without_children_leaves_its_scope() -> None:
+    async def host() -> None:
+        async with penstock.create_task_group():
+            asyncio.get_running_loop().call_soon(task.cancel, "native")
+
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(None)
+    task = asyncio.create_task(host())
+    with pytest.raises(asyncio.CancelledError, match="native"):
+        await task
+    assert current_backend().budget.left > 1  # no scope is cancelled any more
+
+
+async def test_block_error_survives_a_native_cancellation_without_children() -> None:
+    async def host() -> None:
+        with pytest.RaisesGroup(ValueError):
+            async with penstock.create_task_group():
+                asyncio.get_running_loop().call_soon(task.cancel)
+                raise ValueError
+        await asyncio.sleep(10)
+
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(None)
+    task = asyncio.create_task(host())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert task.cancelling() == 1
+
+
+async def test_child_cancelled_natively_is_cancelled_to_its_handle() -> None:
+    tasks = []
+
+    async def child() -> None:
+        tasks.append(asyncio.current_task())
+        await asyncio.sleep(10)
+
+    event = penstock.Event()
+    async with penstock.create_task_group() as tg:
+        handle = tg.start_soon(child)
+        sibling = tg.start_soon(event.wait)
+        await penstock.wait_all_tasks_blocked()
+        tasks[0].cancel("native")
+        await handle.wait()
+        with pytest.raises(penstock.TaskCancelled) as raised:
+            await handle
+        assert str(raised.value.__cause__) == "native"
+        assert sibling.status is penstock.TaskHandle.Status.PENDING
+        event.set()
+
+
+async def test_wait_for_a_handle_cancelled_natively_cancels_nothing_else() -> None:
+    event = penstock.Event()
+    async with penstock.create_task_group() as tg:
+        handle = tg.start_soon(event.wait)
+        waiting = asyncio.create_task(handle.wait())
+        await penstock.wait_all_tasks_blocked()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(handle.wait(), 0.001)
+        assert handle.status is penstock.TaskHandle.Status.PENDING
+        event.set()
+
+
+async def test_cancellation_by_the_handle_keeps_the_counts_of_the_task() -> None:
+    counts = []
+
+    async def child() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            with penstock.CancelScope(shield=True):
+                await asyncio.sleep(0)
+            counts.append(task.cancelling())
+            raise
+
+    async with penstock.create_task_group() as tg:
+        handle = tg.start_soon(child)
+        await penstock.wait_all_tasks_blocked()
+        handle.cancel()
+    assert counts == [0]
+    assert current_backend().budget.left > 1  # no scope is cancelled any more
+
+
+async def test_handle_that_cancels_after_the_end_holds_no_budget() -> None:
+    async with penstock.create_task_group() as tg:
+        handle = tg.start_soon(checkpoint)
+        await handle.wait()
+        handle.cancel()
+        assert current_backend().budget.left > 1  # no scope is cancelled
+
+
+async def test_start_cancelled_natively_after_the_child_was_up_ends_it_first() -> None:
+    steps = []
+
+    async def child(*, task_status: TaskStatus[None]) -> None:
+        try:
+            task_status.started()
+            starters[0].cancel()  # which has not run since
+            await asyncio.sleep(10)
+        finally:
+            with penstock.CancelScope(shield=True):
+                await asyncio.sleep(0)
+            steps.append("child")
+
+    async def starter(tg: penstock.abc.TaskGroup) -> None:
+        try:
+            await tg.start(child)
+        finally:
+            steps.append("start")
+
+    asyncio.get_running_loop().set_task_factory(None)
+    async with penstock.create_task_group() as tg:
+        starters = [asyncio.create_task(starter(tg))]
+        with pytest.raises(asyncio.CancelledError):
+            await starters[0]
+        assert not tg.cancel_scope.cancel_called
+    assert steps == ["child", "start"]
+
+
+async def test_start_cancelled_natively_raises_what_the_child_raises_and_then_the_rest() -> None:
+    async def child(*, task_status: TaskStatus[None]) -> None:
         try:
             await asyncio.sleep(10)
         finally:
             raise ValueError("cleanup")
 
-    async with penstock.create_task_group() as tg:
-        with pytest.raises(ValueError, match="cleanup"), penstock.move_on_after(0.001):
+    async def starter(tg: penstock.abc.TaskGroup) -> None:
+        with pytest.raises(ValueError, match="cleanup"):
             await tg.start(child)
-        await checkpoint()
-        assert current_backend().budget.left > 1  # no scope is cancelled any more
-
-
-async def test_starting_child_of_a_cancelled_group_is_reported_to_a_starter_outside() -> None:
-    async def child(*, task_status: TaskStatus) -> None:
         await asyncio.sleep(10)
 
-    async def starter(tg: penstock.abc.TaskGroup) -> None:
-        with pytest.raises(RuntimeError, match="Child exited without calling"):
-            await tg.start(child)
-
-    async with penstock.create_task_group() as outside, penstock.create_task_group() as tg:
-        outside.start_soon(starter, tg)
+    async with penstock.create_task_group() as tg:
+        task = asyncio.create_task(starter(tg))
         await penstock.wait_all_tasks_blocked()
-        tg.cancel_scope.cancel()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert task.cancelling() == 1
+    assert current_backend().budget.left > 1  # no scope is cancelled any more
+
+
+async def test_host_cancelled_natively_waits_for_a_start_from_outside() -> None:
+    go_on = penstock.Event()
+    steps = []
+
+    async def child(*, task_status: TaskStatus[None]) -> None:
+        await go_on.wait()
+        task_status.started()
+        try:
+            await asyncio.sleep(10)
+        finally:
+            steps.append("child")
+
+    async def host() -> None:
+        try:
+            async with penstock.create_task_group() as tg:
+                outside.start_soon(tg.start, child)
+                await penstock.wait_all_tasks_blocked()
+        finally:
+            steps.append("host")
+
+    async with penstock.create_task_group() as outside:
+        task = asyncio.create_task(host())
+        await penstock.wait_all_tasks_blocked()
+        task.cancel()
+        await penstock.wait_all_tasks_blocked()
+        assert not task.done()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert steps == ["child", "host"]
+
+
+async def test_caller_of_start_may_be_a_task_without_scopes() -> None:
+    event = penstock.Event()
+
+    async def child(*, task_status: TaskStatus[int]) -> None:
+        await asyncio.sleep(0)
+        task_status.started(2)
+        await event.wait()
+
+    async with penstock.create_task_group() as tg:
+        assert await asyncio.create_task(tg.start(child)) == 2
+        event.set()
+
+
+async def test_exception_group_of_a_child_that_holds_no_cancellation_stays_itself() -> None:
+    class MyGroup(ExceptionGroup[Exception]):
+        pass
+
+    async def child() -> None:
+        raise error
+
+    error = MyGroup("mine", [ValueError()])
+    with pytest.RaisesGroup(pytest.RaisesGroup(ValueError)) as raised:
+        async with penstock.create_task_group() as tg:
+            tg.start_soon(child)
+    assert raised.value.exceptions[0] is error
+
+
+async def test_task_factory_that_fails_leaves_no_coroutine_behind() -> None:
+    def factory(loop: Any, coro: Any, **kwargs: Any) -> Any:
+        raise OSError("no task today")
+
+    loop = asyncio.get_running_loop()
+    async with penstock.create_task_group() as tg:
+        before = loop.get_task_factory()
+        loop.set_task_factory(factory)
+        try:
+            with pytest.raises(OSError, match="no task today"):
+                tg.start_soon(checkpoint)
+        finally:
+            loop.set_task_factory(before)
+    assert not tg.cancel_scope.cancel_called
+
+
+async def test_child_behind_a_wrapping_task_factory_is_cancelled_by_its_handle() -> None:
+    def factory(loop: Any, coro: Any, **kwargs: Any) -> asyncio.Task[Any]:
+        async def wrapped() -> Any:
+            return await coro
+
+        return asyncio.Task(wrapped(), loop=loop, **kwargs)
+
+    asyncio.get_running_loop().set_task_factory(factory)
+    async with penstock.create_task_group() as tg:
+        coro = penstock.sleep_forever()
+        handle = tg.create_task(coro)
+        assert handle.coro is coro
+        await penstock.wait_all_tasks_blocked()
+        handle.cancel()
+    assert handle.status is penstock.TaskHandle.Status.CANCELLED
 
 
 async def test_child_is_the_coroutine_itself_under_its_own_name() -> None:
@@ -186,7 +395,7 @@ async def test_child_is_the_coroutine_itself_under_its_own_name() -> None:
         await penstock.wait_all_tasks_blocked()
         names = {task.get_name() for task in asyncio.all_tasks()}
         coroutines = [task.get_coro() for task in asyncio.all_tasks()]
-        assert {child.__qualname__, "given"} <= names
+        assert {f"{__name__}.{child.__qualname__}", "given"} <= names
         assert sum(getattr(coro, "cr_code", None) is child.__code__ for coro in coroutines) == 2
         event.set()
 

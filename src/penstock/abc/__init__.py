@@ -29,5 +29,6 @@ from penstock.abc._streams import UnreliableObjectSendStream as UnreliableObject
 from penstock.abc._streams import UnreliableObjectStream as UnreliableObjectStream
 from penstock.abc._tasks import CancelScope as CancelScope
 from penstock.abc._tasks import TaskGroup as TaskGroup
+from penstock.abc._tasks import TaskHandle as TaskHandle
 from penstock.abc._tasks import TaskSpawner as TaskSpawner
 from penstock.abc._tasks import TaskStatus as TaskStatus

@@ -1,7 +1,7 @@
 """penstock on asyncio, with any event loop that implements its interface.
 
 ``loop`` holds the primitives, ``scopes``, ``states`` and ``deadlines`` level-triggered cancel
-scopes, ``groups`` task groups, ``threads`` worker threads.
+scopes, ``groups`` task groups, ``handles`` task handles, ``threads`` worker threads.
 """
 
 from penstock._backends.asyncio.loop import AsyncioBackend

@@ -86,23 +86,28 @@ class TaskStates:
         state = self.by_task[key] = TaskState(key, scope)
         return state
 
-    def adopt(self, task: Task[Any], scope: AsyncioCancelScope) -> TaskState:
-        """Let the scopes of the new ``task`` begin at ``scope``, and return its state."""
+    def adopt(self, task: Task[Any], scope: AsyncioCancelScope) -> None:
+        """Let the scopes of the new ``task`` begin at ``scope``."""
         state = self.by_task.get(ref(task))
-        if state is None:
+        if state is not None:  # an eager task; a task factory that wraps coroutines hides it
+            self.rebase(state, scope, scope)
+        else:
             state = self._add(task, scope)
-        else:  # an eager task; a task factory that wraps coroutines hides it from find()
-            outermost: AsyncioCancelScope | None = None
-            inner = state.scope
-            while inner is not None and inner is not scope:
-                outermost, inner = inner, inner._parent
-            if outermost is None:
-                state.scope = scope
-            else:
-                outermost._parent = scope
+            if self.cancelled and effective(scope) is not None:
+                self.kick(state)
+
+    def rebase(self, state: TaskState, old: AsyncioCancelScope, new: AsyncioCancelScope) -> None:
+        """Let the scopes of a task that begin at ``old``, or at none, begin at ``new``."""
+        outermost: AsyncioCancelScope | None = None
+        inner = state.scope
+        while inner is not None and inner is not old:
+            outermost, inner = inner, inner._parent
+        if outermost is None:
+            state.scope = new
+        else:
+            outermost._parent = new
         if self.cancelled and effective(state.scope) is not None:
             self.kick(state)
-        return state
 
     def raise_if_cancelled(self) -> None:
         """Raise if the current task is in a cancelled scope.

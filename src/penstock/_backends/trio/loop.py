@@ -1,12 +1,14 @@
-"""penstock on Trio: its primitives, its cancel scopes and its nurseries, thinly wrapped."""
+"""The primitives of one run of Trio: waiting, waking, yielding, watching descriptors.
+
+Lives here: the object that serves one run, and how it is found and ended.  Cancel scopes live in
+``scopes``, task groups in ``groups``.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Generator
-from inspect import signature
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import trio
 import trio.testing
@@ -14,10 +16,11 @@ from trio.lowlevel import Abort, current_task, wait_task_rescheduled
 
 from penstock._backends._base import Backend
 from penstock._backends._tasks import TaskInfo
+from penstock._backends.trio.groups import TrioTaskGroup
+from penstock._backends.trio.scopes import TrioCancelScope
 from penstock._hotpath import ReadyBudget
-from penstock.abc._tasks import CancelScope, TaskGroup
 
-__all__ = ("BACKEND", "current")
+__all__ = ("TrioBackend", "current")
 
 T = TypeVar("T")
 
@@ -200,8 +203,6 @@ class TrioBackend(Backend):
         return trio.run(func, *args, **options)
 
 
-BACKEND = TrioBackend
-
 _backend: trio.lowlevel.RunVar[TrioBackend] = trio.lowlevel.RunVar("penstock backend")
 
 
@@ -222,132 +223,3 @@ async def _close_at_end(backend: TrioBackend) -> None:
         await trio.sleep_forever()
     finally:
         backend.close()
-
-
-class TrioCancelScope(CancelScope):
-    """A cancel scope of Trio."""
-
-    __slots__ = ("_scope",)
-
-    def __init__(self, scope: trio.CancelScope) -> None:
-        self._scope = scope
-
-    def cancel(self, reason: str | None = None) -> None:
-        if _CANCEL_TAKES_REASON:
-            self._scope.cancel(reason)
-        else:
-            self._scope.cancel()
-
-    @property
-    def deadline(self) -> float:
-        return self._scope.deadline
-
-    @deadline.setter
-    def deadline(self, value: float) -> None:
-        self._scope.deadline = value
-
-    @property
-    def shield(self) -> bool:
-        return self._scope.shield
-
-    @shield.setter
-    def shield(self, value: bool) -> None:
-        self._scope.shield = value
-
-    @property
-    def cancel_called(self) -> bool:
-        return self._scope.cancel_called
-
-    @property
-    def cancelled_caught(self) -> bool:
-        return self._scope.cancelled_caught
-
-    def replace(self, scope: trio.CancelScope) -> None:
-        """Go on as ``scope``, which was just entered."""
-        scope.shield = self._scope.shield
-        scope.deadline = self._scope.deadline
-        if self._scope.cancel_called:
-            scope.cancel()
-        self._scope = scope
-
-    def __enter__(self) -> Self:
-        self._scope.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> bool:
-        return bool(self._scope.__exit__(exc_type, exc_val, exc_tb))
-
-
-_CANCEL_TAKES_REASON = "reason" in signature(trio.CancelScope.cancel).parameters
-
-
-class TrioTaskGroup(TaskGroup):
-    """A task group around a nursery of Trio."""
-
-    __slots__ = ("_entered", "_manager", "_nursery", "cancel_scope")
-
-    cancel_scope: TrioCancelScope
-
-    def __init__(self) -> None:
-        self._manager = trio.open_nursery(strict_exception_groups=True)
-        self._entered = False
-        self._nursery: trio.Nursery | None = None  # set while the group is active
-        # Trio makes the nursery's scope on entry; until then this one takes what is asked of it.
-        self.cancel_scope = TrioCancelScope(trio.CancelScope())
-
-    async def __aenter__(self) -> Self:
-        if self._entered:
-            raise RuntimeError("This task group has already been entered")
-        self._entered = True
-        self._nursery = await self._manager.__aenter__()
-        self.cancel_scope.replace(self._nursery.cancel_scope)
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> bool:
-        outcome: BaseException
-        try:
-            try:
-                return bool(await self._manager.__aexit__(exc_type, exc_val, exc_tb))
-            except BaseExceptionGroup as group:
-                errors = group.split(trio.Cancelled)[1]
-                outcome = _first_leaf(group) if errors is None else errors
-            finally:
-                self._nursery = None
-            if outcome is exc_val:
-                return False
-            if isinstance(outcome, BaseExceptionGroup):
-                outcome = BaseExceptionGroup("unhandled errors in a TaskGroup", outcome.exceptions)
-            raise outcome
-        finally:
-            exc_val = outcome = errors = None  # type: ignore[assignment]
-
-    def start_soon(
-        self, func: Callable[..., Awaitable[Any]], /, *args: Any, name: object = None
-    ) -> None:
-        self._active().start_soon(func, *args, name=name)
-
-    async def start(
-        self, func: Callable[..., Awaitable[Any]], /, *args: Any, name: object = None
-    ) -> Any:
-        return await self._active().start(func, *args, name=name)
-
-    def _active(self) -> trio.Nursery:
-        if self._nursery is None:
-            raise RuntimeError("This task group is not active; no new tasks can be started.")
-        return self._nursery
-
-
-def _first_leaf(exc: BaseException) -> BaseException:
-    while isinstance(exc, BaseExceptionGroup):
-        exc = exc.exceptions[0]
-    return exc

@@ -1,0 +1,144 @@
+"""Task groups on Trio: nurseries, with AnyIO's words for what goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from types import TracebackType
+from typing import Any, Self, TypeVar, TypeVarTuple
+
+import trio
+from trio.lowlevel import checkpoint_if_cancelled
+
+from penstock._backends._spawning import (
+    ENTERED,
+    INACTIVE,
+    NOT_STARTED,
+    UNHANDLED,
+    StartStatus,
+    callable_name,
+    check_coroutine,
+    coroutine_name,
+    coroutine_of,
+    first_leaf,
+)
+from penstock._backends.trio.handles import TrioTaskHandle
+from penstock._backends.trio.scopes import TrioCancelScope
+from penstock.abc._tasks import TaskGroup, TaskHandle
+
+__all__ = ("TrioTaskGroup",)
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
+
+class TrioTaskGroup(TaskGroup):
+    """A task group around a nursery of Trio."""
+
+    __slots__ = ("_entered", "_manager", "_nursery", "cancel_scope")
+
+    cancel_scope: TrioCancelScope
+
+    def __init__(self) -> None:
+        self._manager = trio.open_nursery(strict_exception_groups=True)
+        self._entered = False
+        self._nursery: trio.Nursery | None = None  # set while the group is active
+        # Trio makes the nursery's scope on entry; until then this one takes what is asked of it.
+        self.cancel_scope = TrioCancelScope(trio.CancelScope())
+
+    async def __aenter__(self) -> Self:
+        if self._entered:
+            raise RuntimeError(ENTERED)
+        self._entered = True
+        self._nursery = await self._manager.__aenter__()
+        self.cancel_scope.replace(self._nursery.cancel_scope)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> bool:
+        outcome: BaseException
+        try:
+            try:
+                return bool(await self._manager.__aexit__(exc_type, exc_val, exc_tb))
+            except BaseExceptionGroup as group:
+                errors = group.split(trio.Cancelled)[1]
+                outcome = first_leaf(group) if errors is None else errors
+            finally:
+                self._nursery = None
+            if outcome is exc_val:
+                return False
+            if isinstance(outcome, BaseExceptionGroup):
+                outcome = BaseExceptionGroup(UNHANDLED, outcome.exceptions)
+            context = outcome.__context__
+            try:
+                raise outcome
+            finally:
+                if exc_val is not None:  # which is in the group: a chain would grow level by level
+                    outcome.__context__ = context
+        finally:
+            exc_val = outcome = errors = context = None  # type: ignore[assignment]
+
+    def start_soon(
+        self,
+        func: Callable[[*Args], Coroutine[Any, Any, T]],
+        *args: *Args,
+        name: object = None,
+    ) -> TaskHandle[T]:
+        if self._nursery is None:
+            raise RuntimeError(INACTIVE)
+        return self._spawn(TrioTaskHandle(coroutine_of(func, args), callable_name(func, name)))
+
+    def create_task(
+        self, coro: Coroutine[Any, Any, T], *, name: object = None, context: Context | None = None
+    ) -> TaskHandle[T]:
+        check_coroutine(coro)
+        handle = TrioTaskHandle(coro, coroutine_name(coro, name))
+        if context is None:
+            return self._spawn(handle)
+        return context.copy().run(self._spawn, handle)
+
+    def _spawn(self, handle: TrioTaskHandle[T]) -> TrioTaskHandle[T]:
+        nursery = self._nursery
+        if nursery is not None:
+            try:
+                nursery.start_soon(handle.run, name=handle.name)
+                return handle
+            except RuntimeError:  # its last child has ended, and the host is about to leave
+                pass
+        handle.coro.close()
+        raise RuntimeError(INACTIVE)
+
+    async def start(
+        self,
+        func: Callable[..., Coroutine[Any, Any, Any]],
+        *args: Any,
+        name: object = None,
+        return_handle: bool = False,
+    ) -> Any:
+        if self._nursery is None:
+            raise RuntimeError(INACTIVE)
+        await checkpoint_if_cancelled()
+        status = StartStatus()
+        coro = coroutine_of(func, args, task_status=status)
+        handle = TrioTaskHandle(coro, callable_name(func, name))
+        try:
+            handle._start_value = await self._nursery.start(handle.run, status, name=handle.name)
+            return handle if return_handle else status.value
+        except BaseException as exc:
+            end = handle.status
+            handle.forget()  # Trio's frames, which the traceback leads to, hold it
+            if status.called or end is TaskHandle.Status.FAILED or type(exc) is not RuntimeError:
+                raise
+        finally:
+            status.disconnect()
+            del handle
+        # What is left is an error of Trio's own.
+        if end is TaskHandle.Status.PENDING:
+            coro.close()
+            raise RuntimeError(INACTIVE)
+        await checkpoint_if_cancelled()
+        raise RuntimeError(NOT_STARTED)

@@ -1,0 +1,74 @@
+"""Cancel scopes on Trio: thin over Trio's own."""
+
+from __future__ import annotations
+
+from inspect import signature
+from types import TracebackType
+from typing import Self
+
+import trio
+
+from penstock.abc._tasks import CancelScope
+
+__all__ = ("TrioCancelScope",)
+
+_CANCEL_TAKES_REASON = "reason" in signature(trio.CancelScope.cancel).parameters
+
+
+class TrioCancelScope(CancelScope):
+    """A cancel scope of Trio."""
+
+    __slots__ = ("_scope",)
+
+    def __init__(self, scope: trio.CancelScope) -> None:
+        self._scope = scope
+
+    def cancel(self, reason: str | None = None) -> None:
+        if _CANCEL_TAKES_REASON:
+            self._scope.cancel(reason)
+        else:
+            self._scope.cancel()
+
+    @property
+    def deadline(self) -> float:
+        return self._scope.deadline
+
+    @deadline.setter
+    def deadline(self, value: float) -> None:
+        self._scope.deadline = value
+
+    @property
+    def shield(self) -> bool:
+        return self._scope.shield
+
+    @shield.setter
+    def shield(self, value: bool) -> None:
+        self._scope.shield = value
+
+    @property
+    def cancel_called(self) -> bool:
+        return self._scope.cancel_called
+
+    @property
+    def cancelled_caught(self) -> bool:
+        return self._scope.cancelled_caught
+
+    def replace(self, scope: trio.CancelScope) -> None:
+        """Go on as ``scope``, which was just entered."""
+        scope.shield = self._scope.shield
+        scope.deadline = self._scope.deadline
+        if self._scope.cancel_called:
+            scope.cancel()
+        self._scope = scope
+
+    def __enter__(self) -> Self:
+        self._scope.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> bool:
+        return bool(self._scope.__exit__(exc_type, exc_val, exc_tb))
