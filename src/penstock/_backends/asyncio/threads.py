@@ -7,7 +7,6 @@ the loop would wait for functions that were abandoned.
 from __future__ import annotations
 
 from asyncio import CancelledError, Future
-from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from queue import SimpleQueue
@@ -19,22 +18,27 @@ import sniffio
 from penstock._backends.asyncio.scopes import AsyncioCancelScope
 
 if TYPE_CHECKING:
+    from penstock._backends._base import ThreadLimiter
     from penstock._backends.asyncio.loop import AsyncioBackend
 
 __all__ = ("WorkerThreads", "run_sync_in_thread")
 
 T = TypeVar("T")
 
-#: Threads of one event loop that may be at work; further calls wait their turn, as on Trio.
-LIMIT = 40
-
 
 class _Job:
-    """One call of a blocking function."""
+    """One call of a blocking function, and the borrower of a token for the time that it takes."""
 
-    __slots__ = ("args", "context", "error", "finished", "func", "value", "wait")
+    __slots__ = ("args", "context", "error", "finished", "func", "limiter", "value", "wait")
 
-    def __init__(self, func: Callable[..., Any], args: tuple[Any, ...], context: Context) -> None:
+    def __init__(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        context: Context,
+        limiter: ThreadLimiter,
+    ) -> None:
+        self.limiter = limiter
         self.func = func
         self.args = args
         self.context = context
@@ -54,41 +58,14 @@ class _Job:
 class WorkerThreads:
     """The worker threads of one event loop."""
 
-    # I1  working counts the threads that have a job; idle holds the others
-    # I2  turns is empty unless working == LIMIT
     def __init__(self, backend: AsyncioBackend) -> None:
         self._loop = backend.loop
         self._idle: list[SimpleQueue[_Job | None]] = []
-        self._working = 0
-        self._turns: deque[Future[None]] = deque()
         self._closed = False
         backend.on_close(self._close)
 
-    async def acquire(self) -> None:
-        """Wait until a thread may be taken, and take it."""
-        if self._working < LIMIT:
-            self._working += 1
-            return
-        turn = self._loop.create_future()
-        self._turns.append(turn)
-        try:
-            await turn
-        except CancelledError:
-            if not turn.cancelled():  # it was this task's turn already
-                self.pass_on()
-            raise
-
-    def pass_on(self) -> None:
-        """Give the turn of a finished job to whoever has waited longest."""
-        while self._turns:
-            turn = self._turns.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._working -= 1
-
     def begin(self, job: _Job) -> None:
-        """Run ``job`` in a thread; one was acquired for it."""
+        """Run ``job`` in a thread, for which a limiter has lent a token."""
         if self._idle:
             jobs = self._idle.pop()
         else:
@@ -110,7 +87,7 @@ class WorkerThreads:
             jobs.put(None)
         else:
             self._idle.append(jobs)
-        self.pass_on()
+        job.limiter.release_on_behalf_of(job)
         job.finished = True
         if job.wait is not None and not job.wait.done():
             job.wait.set_result(None)
@@ -125,24 +102,23 @@ async def run_sync_in_thread(
     backend: AsyncioBackend,
     func: Callable[..., T],
     args: tuple[Any, ...],
-    *,
     abandon_on_cancel: bool,
+    limiter: ThreadLimiter,
 ) -> T:
     """Call ``func(*args)`` in a worker thread of ``backend`` and return what it returns.
 
-    If cancelled before a thread is free, ``func`` is not called.  Afterwards ``func`` is left
-    alone with ``abandon_on_cancel``, and awaited without.
+    If cancelled before ``limiter`` has lent a token, ``func`` is not called.  Afterwards ``func``
+    is left alone with ``abandon_on_cancel``, and awaited without.
     """
     await backend.checkpoint_if_cancelled()
-    threads = backend.worker_threads()
-    await threads.acquire()
     context = copy_context()
     context.run(sniffio.current_async_library_cvar.set, None)
-    job = _Job(func, args, context)
+    job = _Job(func, args, context, limiter)
+    await limiter.acquire_on_behalf_of(job)
     try:
-        threads.begin(job)
+        backend.worker_threads().begin(job)
     except BaseException:  # the system has no thread to give
-        threads.pass_on()
+        limiter.release_on_behalf_of(job)
         raise
     cancellation: CancelledError | None = None
     error: BaseException | None
