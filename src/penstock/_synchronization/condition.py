@@ -40,6 +40,8 @@ class Condition(LoopMember):
         TypeError: ``lock`` is neither a lock nor None.
     """
 
+    # I1  _line holds the turns that were neither notified nor given up.  A notified one is in the
+    #     line of the lock: one wait for both, in the order in which they asked.
     __slots__ = ("_line", "_lock")
 
     def __init__(self, lock: Lock | None = None) -> None:
@@ -94,32 +96,30 @@ class Condition(LoopMember):
     async def wait(self) -> None:
         """Release the lock, wait until notified, and acquire the lock again.
 
-        If cancelled, the lock is acquired again all the same before the cancellation is raised,
-        and a notification that was meant for this task goes to the next.
+        If cancelled, be it after the notification, the lock is acquired again all the same before
+        the cancellation is raised, and a notification that was meant for this task goes to the
+        next.
 
         Raises:
             RuntimeError: This task does not hold the lock.
         """
         backend = self._held()
         await backend.checkpoint_if_cancelled()
-        line = self._line
+        line, lock = self._line, self._lock
         turn = line.join(backend, backend.current_task())
-        self._lock.release()
+        lock.release()
         try:
-            try:
-                await turn.wait
-            except GeneratorExit:
-                raise  # the task is destroyed: it can wait for nothing, and hold nothing
-            except BaseException:
+            await turn.wait  # to be notified, and then for the lock
+        except BaseException as exc:
+            destroyed = isinstance(exc, GeneratorExit)  # then it can wait for nothing, not even now
+            if not line.leave(turn):  # it was notified
+                lock._line.leave(turn)
+                self._notify_next()
+            if destroyed and turn.granted:
+                lock._take_back(turn.who)
+            lock._hand_over()
+            if not destroyed and not turn.granted:
                 await self._reacquire(backend)
-                raise
-            else:
-                await self._reacquire(backend)
-        except BaseException:
-            if turn.granted:
-                line.grant(backend)
-            else:
-                line.leave(turn)
             raise
         backend.budget.turn()  # whoever waited was resumed by the event loop
 
@@ -148,31 +148,39 @@ class Condition(LoopMember):
     def notify(self, n: int = 1) -> None:
         """Notify the ``n`` tasks that have waited longest; all, if there are fewer.
 
-        They go on one by one, as each acquires the lock.
+        They go on one by one and in that order, as each acquires the lock.
 
         Raises:
             RuntimeError: This task does not hold the lock.
         """
-        backend = self._held()
+        self._held()
         for _ in range(n):
-            if self._line.grant(backend) is None:
+            if not self._notify_next():
                 break
 
     def notify_all(self) -> None:
         """Notify every task that waits.
 
-        They go on one by one, as each acquires the lock.
+        They go on one by one, in the order in which they have waited, as each acquires the lock.
 
         Raises:
             RuntimeError: This task does not hold the lock.
         """
-        backend = self._held()
-        while self._line.grant(backend) is not None:
+        self._held()
+        while self._notify_next():
             pass
 
     def statistics(self) -> ConditionStatistics:
         """Return how many tasks wait to be notified, and the figures of the lock."""
         return ConditionStatistics(len(self._line), self._lock.statistics())
+
+    def _notify_next(self) -> bool:
+        """Let the first in line stand in the line of the lock instead, if somebody waits."""
+        if not self._line:
+            return False
+        who, turn = self._line.popitem(last=False)
+        self._lock._line[who] = turn
+        return True
 
     def _held(self) -> Backend:
         """Return the backend of the running loop, where the current task holds the lock."""

@@ -97,10 +97,12 @@ class Line(OrderedDict[object, Turn]):
         turn = self[who] = Turn(who, backend.new_wait())
         return turn
 
-    def leave(self, turn: Turn) -> None:
-        """Give up a turn that was not granted."""
-        if self.get(turn.who) is turn:
-            del self[turn.who]
+    def leave(self, turn: Turn) -> bool:
+        """Give up ``turn``, if it is in this line; return whether it was."""
+        if self.get(turn.who) is not turn:
+            return False
+        del self[turn.who]
+        return True
 
     def grant(self, backend: Backend) -> Turn | None:
         """Wake the first task that was not cancelled, and return its turn; None: nobody waits."""
