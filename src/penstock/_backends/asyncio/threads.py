@@ -7,6 +7,7 @@ the loop would wait for functions that were abandoned.
 from __future__ import annotations
 
 from asyncio import CancelledError, Future
+from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from queue import SimpleQueue
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ("WorkerThreads", "run_sync_in_thread")
 
 T = TypeVar("T")
+
+#: A thread that has had no job for so long is let go when another one gets a job; Trio's rule.
+IDLE_SECONDS = 10.0
 
 
 class _Job:
@@ -58,20 +62,24 @@ class _Job:
 class WorkerThreads:
     """The worker threads of one event loop."""
 
+    # I1  _idle holds the threads without a job and since when, the longest idle first
     def __init__(self, backend: AsyncioBackend) -> None:
         self._loop = backend.loop
-        self._idle: list[SimpleQueue[_Job | None]] = []
+        self._idle: deque[tuple[float, SimpleQueue[_Job | None]]] = deque()
         self._closed = False
         backend.on_close(self._close)
 
     def begin(self, job: _Job) -> None:
         """Run ``job`` in a thread, for which a limiter has lent a token."""
         if self._idle:
-            jobs = self._idle.pop()
+            _, jobs = self._idle.pop()
         else:
             jobs = SimpleQueue()
             Thread(target=self._work, args=(jobs,), name="penstock worker", daemon=True).start()
         jobs.put(job)
+        long_ago = self._loop.time() - IDLE_SECONDS
+        while self._idle and self._idle[0][0] < long_ago:
+            self._idle.popleft()[1].put(None)
 
     def _work(self, jobs: SimpleQueue[_Job | None]) -> None:
         while (job := jobs.get()) is not None:
@@ -86,7 +94,7 @@ class WorkerThreads:
         if self._closed:
             jobs.put(None)
         else:
-            self._idle.append(jobs)
+            self._idle.append((self._loop.time(), jobs))
         job.limiter.release_on_behalf_of(job)
         job.finished = True
         if job.wait is not None and not job.wait.done():
@@ -95,7 +103,7 @@ class WorkerThreads:
     def _close(self) -> None:
         self._closed = True
         while self._idle:
-            self._idle.pop().put(None)
+            self._idle.pop()[1].put(None)
 
 
 async def run_sync_in_thread(
