@@ -6,12 +6,13 @@ Every ``*_peer.py`` is one: a module that satisfies :class:`Peer`, as far as its
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 __all__ = (
     "DELIMITER",
     "MAX_BYTES",
+    "Event",
     "Function",
     "Main",
     "Peer",
@@ -36,6 +37,13 @@ def in_chunks(data: bytes) -> list[bytes]:
     return [data[start : start + CHUNK] for start in range(0, len(data), CHUNK)]
 
 
+class Event(Protocol):
+    """A flag that tasks wait for."""
+
+    def set(self) -> object: ...
+    def wait(self) -> Awaitable[object]: ...
+
+
 class Reader(NamedTuple):
     """Reading from a buffered byte stream."""
 
@@ -58,6 +66,16 @@ class Peer(Protocol):
 
     async def together(self, *functions: Function) -> None:
         """Run each function in a task of its own until all have ended."""
+
+    def exclusive(self, kind: str) -> AbstractAsyncContextManager[object]:
+        """Make what lets one task in at a time.
+
+        ``kind`` is "lock", "fast lock" (one that never yields while it is free), "semaphore" or
+        "limiter".
+        """
+
+    def event(self) -> Event:
+        """Make a flag."""
 
     def reader(self, data: bytes, source: str) -> AbstractContextManager[Reader]:
         """Open a buffered byte stream over data that has all arrived.

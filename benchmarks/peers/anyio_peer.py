@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from io import BytesIO
 
 import anyio
@@ -30,6 +30,18 @@ async def together(*functions: Function) -> None:
     async with anyio.create_task_group() as group:
         for function in functions:
             group.start_soon(function)
+
+
+def exclusive(kind: str) -> AbstractAsyncContextManager[object]:
+    if kind == "semaphore":
+        return anyio.Semaphore(1)
+    if kind == "limiter":
+        return anyio.CapacityLimiter(1)
+    return anyio.Lock(fast_acquire=kind == "fast lock")
+
+
+def event() -> anyio.Event:
+    return anyio.Event()
 
 
 class Source(ByteReceiveStream):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 
 from peers.adapter import MAX_BYTES, Function, Main, Reader, Receive, Send, in_chunks
 
@@ -30,6 +30,14 @@ async def together(*functions: Function) -> None:
     async with asyncio.TaskGroup() as group:
         for function in functions:
             group.create_task(function())
+
+
+def exclusive(kind: str) -> AbstractAsyncContextManager[object]:
+    return asyncio.Semaphore(1) if kind == "semaphore" else asyncio.Lock()
+
+
+def event() -> asyncio.Event:
+    return asyncio.Event()
 
 
 @contextmanager

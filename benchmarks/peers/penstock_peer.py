@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from io import BytesIO
 
 import penstock
@@ -29,6 +29,18 @@ async def together(*functions: Function) -> None:
     async with penstock.create_task_group() as group:
         for function in functions:
             group.start_soon(function)
+
+
+def exclusive(kind: str) -> AbstractAsyncContextManager[object]:
+    if kind == "semaphore":
+        return penstock.Semaphore(1)
+    if kind == "limiter":
+        return penstock.CapacityLimiter(1)
+    return penstock.Lock(fast_acquire=kind == "fast lock")
+
+
+def event() -> penstock.Event:
+    return penstock.Event()
 
 
 class Source(ByteReceiveStream):

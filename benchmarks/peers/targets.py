@@ -62,6 +62,8 @@ TARGETS = (
     *on(ALL, "records", "penstock", "anyio", 5),
     *on(ASYNCIO, "records", "penstock", "asyncio", 3),
     *on(ALL, "records", "penstock-pure", "anyio", 1.5),
+    *on(ALL, "lock", "penstock", "anyio", 2),
+    *on(ALL, "lock", "penstock-pure", "anyio", 2),
     *on("asyncio", "tcp-echo", "penstock", "anyio", 4.5),
     Target("tcp-echo", "asyncio", "penstock", FLOOR, 1.7, ceiling=True),
     *on("uvloop", "tcp-echo", "penstock", "anyio", 2.2),

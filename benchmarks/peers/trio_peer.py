@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 
 import trio
 
@@ -25,6 +25,16 @@ async def together(*functions: Function) -> None:
     async with trio.open_nursery() as nursery:
         for function in functions:
             nursery.start_soon(function)
+
+
+def exclusive(kind: str) -> AbstractAsyncContextManager[object]:
+    if kind == "semaphore":
+        return trio.Semaphore(1)
+    return trio.CapacityLimiter(1) if kind == "limiter" else trio.Lock()
+
+
+def event() -> trio.Event:
+    return trio.Event()
 
 
 async def echo(stream: trio.SocketStream) -> None:

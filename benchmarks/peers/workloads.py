@@ -7,6 +7,7 @@ contender is driven by the same loops.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from time import process_time_ns
@@ -75,6 +76,63 @@ async def memory_ready(peer: Peer, count: int, verify: bool) -> int:
                 for _ in range(items):
                     await receive()
         return process_time_ns() - start
+
+
+async def exclusion(kind: str, peer: Peer, count: int, verify: bool) -> int:
+    """One task enters and leaves what nobody else wants."""
+    thing = peer.exclusive(kind)
+    if verify:
+        await check_exclusion(peer, thing)
+    start = process_time_ns()
+    for _ in range(count):
+        async with thing:
+            pass
+    return process_time_ns() - start
+
+
+async def check_exclusion(peer: Peer, thing: AbstractAsyncContextManager[object]) -> None:
+    """Let one task hold ``thing`` while another wants it."""
+    held, asked = peer.event(), peer.event()
+    output: list[str] = []
+
+    async def hold() -> None:
+        async with thing:
+            held.set()
+            await asked.wait()
+            output.append("held")
+
+    async def want() -> None:
+        await held.wait()
+        async with thing:
+            output.append("wanted")
+
+    async def ask() -> None:
+        await held.wait()
+        asked.set()
+
+    await peer.together(hold, want, ask)
+    check(output, ["held", "wanted"])
+
+
+async def event_set(peer: Peer, count: int, verify: bool) -> int:
+    """One task waits for an event that is set."""
+    event = peer.event()
+    output: list[str] = []
+
+    async def wait() -> None:
+        await event.wait()
+        output.append("woken")
+
+    async def set_it() -> None:
+        output.append("set")
+        event.set()
+
+    await peer.together(wait, set_it)
+    check(output, ["set", "woken"])
+    start = process_time_ns()
+    for _ in range(count):
+        await event.wait()
+    return process_time_ns() - start
 
 
 async def lines(peer: Peer, count: int, verify: bool) -> int:
@@ -204,6 +262,46 @@ WORKLOADS = {
             (*PENSTOCK, "anyio"),
             50_000,
             partial(records, "objects"),
+        ),
+        Workload(
+            "lock",
+            "`async with lock: pass`, uncontended",
+            "block",
+            CHANNELS,
+            50_000,
+            partial(exclusion, "lock"),
+        ),
+        Workload(
+            "lock-fast",
+            "the same with `fast_acquire=True`",
+            "block",
+            (*PENSTOCK, "anyio"),
+            50_000,
+            partial(exclusion, "fast lock"),
+        ),
+        Workload(
+            "semaphore",
+            "`async with semaphore: pass`, uncontended",
+            "block",
+            CHANNELS,
+            50_000,
+            partial(exclusion, "semaphore"),
+        ),
+        Workload(
+            "limiter",
+            "`async with limiter: pass`, uncontended",
+            "block",
+            (*PENSTOCK, "anyio", "trio"),
+            50_000,
+            partial(exclusion, "limiter"),
+        ),
+        Workload(
+            "event-set",
+            "`event.wait()` of an event that is set",
+            "wait",
+            CHANNELS,
+            50_000,
+            event_set,
         ),
         Workload(
             "tcp-echo",

@@ -35,8 +35,17 @@ from penstock._exceptions import WouldBlock as WouldBlock
 from penstock._hotpath import IMPLEMENTATION as IMPLEMENTATION
 from penstock._sockets.connecting import connect_tcp as connect_tcp
 from penstock._sockets.listening import create_tcp_listener as create_tcp_listener
+from penstock._synchronization import CapacityLimiter as CapacityLimiter
+from penstock._synchronization import CapacityLimiterStatistics as CapacityLimiterStatistics
+from penstock._synchronization import Condition as Condition
+from penstock._synchronization import ConditionStatistics as ConditionStatistics
 from penstock._synchronization import Event as Event
 from penstock._synchronization import EventStatistics as EventStatistics
+from penstock._synchronization import Lock as Lock
+from penstock._synchronization import LockStatistics as LockStatistics
+from penstock._synchronization import ResourceGuard as ResourceGuard
+from penstock._synchronization import Semaphore as Semaphore
+from penstock._synchronization import SemaphoreStatistics as SemaphoreStatistics
 from penstock._tasks import TASK_STATUS_IGNORED as TASK_STATUS_IGNORED
 from penstock._tasks import CancelScope as CancelScope
 from penstock._tasks import create_task_group as create_task_group

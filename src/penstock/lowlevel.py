@@ -132,8 +132,8 @@ class RunVar(Generic[T]):
             raise ValueError("This token does not belong to this RunVar")
         if token._used:
             raise ValueError("This token has already been used")
-        token._used = True
         values = current_backend().run_vars
+        token._used = True
         if token._value is _UNSET:
             values.pop(self, None)
         else:

@@ -48,6 +48,26 @@ def test_size_that_is_no_integer_is_an_error(twin, size):
         twin.ReadyBudget(size)
 
 
+def test_budget_is_alert_while_held(twin):
+    budget = twin.ReadyBudget(1)
+    assert not budget.alert
+    budget.hold()
+    budget.hold()
+    budget.release()
+    assert budget.alert
+    budget.release()
+    assert not budget.alert
+
+
+def test_budget_is_alert_while_its_probe_says_so(twin):
+    pending = []
+    budget = twin.ReadyBudget(probe=lambda: bool(pending))
+    assert budget.alert is False
+    pending.append(1)
+    assert budget.alert is True
+    assert budget.left == 256
+
+
 def test_resize_refills(twin):
     budget = twin.ReadyBudget(3)
     spend_all(budget)

@@ -5,7 +5,8 @@ and every place of the one who cancels among the tasks of that turn.
 """
 
 import pytest
-from cancelling import Cancellable, Ledger, ways
+from cancelling import Cancellable, ways
+from ledger import Ledger
 
 from penstock import (
     create_memory_object_stream,

@@ -4,8 +4,9 @@ import math
 
 import hypothesis.strategies as st
 import pytest
-from cancelling import Cancellable, Ledger, ways
+from cancelling import Cancellable, ways
 from hypothesis import HealthCheck, given, settings
+from ledger import Ledger
 
 from penstock import (
     Event,

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import threading
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import pytest
 import sniffio
+from cancelling import put_forward
 
 import penstock
+from penstock import CapacityLimiter
 from penstock.lowlevel import checkpoint
-from penstock.to_thread import run_sync
+from penstock.to_thread import current_default_thread_limiter, run_sync
 
 
 async def test_function_runs_in_another_thread() -> None:
@@ -130,9 +134,28 @@ async def test_abandoned_exception_is_not_seen() -> None:
     await run_sync(int)
 
 
-async def test_many_calls_share_the_threads() -> None:
+@pytest.mark.parametrize("func", [None, 5, "func"])
+async def test_what_cannot_be_called_is_an_error_before_anything_happens(func: Any) -> None:
+    with penstock.CancelScope() as scope:
+        scope.cancel()
+        with pytest.raises(TypeError, match="func must be callable, not "):
+            await run_sync(func)
+    assert not scope.cancelled_caught
+
+
+@pytest.mark.parametrize("limiter", [0, 5, penstock.Semaphore(1), CapacityLimiter])
+async def test_what_is_no_limiter_is_an_error_before_anything_happens(limiter: Any) -> None:
+    called: list[int] = []
+    with pytest.raises(TypeError, match="limiter must be a CapacityLimiter or None, not "):
+        await run_sync(called.append, 1, limiter=limiter)
+    assert called == []
+
+
+async def most_at_once(calls: int, limiter: CapacityLimiter | None) -> int:
+    """Return how many of ``calls`` calls are at work at the same time."""
     most = running = 0
     lock = threading.Lock()
+    gate = threading.Event()
 
     def work() -> None:
         nonlocal most, running
@@ -143,27 +166,122 @@ async def test_many_calls_share_the_threads() -> None:
         with lock:
             running -= 1
 
-    gate = threading.Event()
     async with penstock.create_task_group() as tg:
-        for _ in range(100):
-            tg.start_soon(run_sync, work)
-    assert 1 < most <= 40
+        for _ in range(calls):
+            tg.start_soon(partial(run_sync, work, limiter=limiter))
+    return most
 
 
-async def test_call_cancelled_while_all_threads_work_calls_nothing() -> None:
-    gate = threading.Event()
-    called = []
+async def test_many_calls_share_the_threads() -> None:
+    assert 1 < await most_at_once(100, None) <= 40
+
+
+@pytest.mark.parametrize("total", [1, 3])
+async def test_calls_share_the_tokens_of_their_limiter(total: int) -> None:
+    limiter = CapacityLimiter(total)
+    assert await most_at_once(10, limiter) <= total
+    assert limiter.borrowed_tokens == 0
+    assert limiter.statistics().tasks_waiting == 0
+
+
+async def test_limiter_may_allow_more_than_the_default() -> None:
+    gate = threading.Barrier(60, timeout=10)
+    limiter = CapacityLimiter(math.inf)
     async with penstock.create_task_group() as tg:
-        for _ in range(40):
-            tg.start_soon(run_sync, gate.wait, 10)
-        await penstock.wait_all_tasks_blocked()
+        for _ in range(60):
+            tg.start_soon(partial(run_sync, gate.wait, limiter=limiter))
+
+
+async def test_default_limiter_has_forty_tokens_and_can_be_changed() -> None:
+    limiter = current_default_thread_limiter()
+    assert limiter is current_default_thread_limiter()
+    assert limiter.total_tokens == 40
+    limiter.total_tokens = 2
+    assert await most_at_once(10, None) <= 2
+
+
+def test_each_event_loop_has_its_default_limiter(backend: Any) -> None:
+    async def main() -> CapacityLimiter:
+        return current_default_thread_limiter()
+
+    assert backend.run(main) is not backend.run(main)
+    with pytest.raises(penstock.NoEventLoopError):
+        current_default_thread_limiter()
+
+
+async def test_each_call_is_a_borrower_of_its_own() -> None:
+    limiter = CapacityLimiter(3)
+    gate = threading.Event()
+    async with limiter:  # which makes the task a borrower
+        assert await run_sync(int, limiter=limiter) == 0
+        async with penstock.create_task_group() as tg:
+            for _ in range(2):
+                tg.start_soon(partial(run_sync, gate.wait, 10, limiter=limiter))
+            await penstock.wait_all_tasks_blocked()
+            assert len(set(limiter.statistics().borrowers)) == 3
+            gate.set()
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_abandoned_call_holds_its_token_until_the_function_has_ended() -> None:
+    limiter = CapacityLimiter(1)
+    started, go_on = threading.Event(), threading.Event()
+
+    def block() -> None:
+        started.set()
+        go_on.wait(10)
+
+    async with penstock.create_task_group() as tg:
+        tg.start_soon(partial(run_sync, block, abandon_on_cancel=True, limiter=limiter))
+        await run_sync(started.wait, 10)
+        tg.cancel_scope.cancel()
+    assert limiter.borrowed_tokens == 1
+    with pytest.raises(penstock.WouldBlock):
+        limiter.acquire_nowait()
+    go_on.set()
+    await limiter.acquire()
+    limiter.release()
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_function_that_raises_returns_its_token() -> None:
+    limiter = CapacityLimiter(1)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            await run_sync(divmod, 1, 0, limiter=limiter)
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_call_cancelled_before_it_has_a_token_calls_nothing() -> None:
+    called: list[int] = []
+    limiter = CapacityLimiter(1)
+    async with limiter:
         with penstock.move_on_after(0.01) as scope:
-            await run_sync(called.append, 1)
+            await run_sync(called.append, 1, limiter=limiter)
         assert scope.cancelled_caught
-        gate.set()
+        assert limiter.statistics().tasks_waiting == 0
     assert called == []
-    await run_sync(called.append, 2)
+    await run_sync(called.append, 2, limiter=limiter)
     assert called == [2]
+
+
+def test_threads_that_are_idle_for_long_are_let_go() -> None:
+    async def main() -> None:
+        gate = threading.Barrier(3, timeout=10)
+
+        def work() -> threading.Thread:
+            gate.wait()
+            return threading.current_thread()
+
+        threads = await asyncio.gather(*[run_sync(work) for _ in range(3)])
+        put_forward(asyncio.get_running_loop(), 20)
+        last = await run_sync(threading.current_thread)
+        for thread in threads:
+            if thread is not last:
+                thread.join(10)
+        assert [thread for thread in threads if thread.is_alive()] == [last]
+
+    penstock.run(main)
 
 
 def test_natively_cancelled_call_waits_for_the_function_and_raises(asyncio_backend: Any) -> None:
@@ -250,7 +368,7 @@ def test_exception_leaves_no_reference_cycle(asyncio_backend: Any) -> None:
     assert asyncio_backend.run(main) == []
 
 
-def test_system_without_threads_costs_no_slot(
+def test_system_without_threads_costs_no_token(
     asyncio_backend: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class NoThread:
@@ -265,6 +383,7 @@ def test_system_without_threads_costs_no_slot(
             for _ in range(100):
                 with pytest.raises(RuntimeError, match="can't start new thread"):
                     await penstock.to_thread.run_sync(int)
+        assert current_default_thread_limiter().borrowed_tokens == 0
         assert await penstock.to_thread.run_sync(int) == 0
 
     asyncio_backend.run(main)

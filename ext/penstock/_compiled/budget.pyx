@@ -40,6 +40,10 @@ cdef class ReadyBudget:
     def foreign(self):
         return self.is_foreign()
 
+    @property
+    def alert(self):
+        return self._holds > 0 or (self._probe is not None and bool(self._probe()))
+
     def resize(self, size):
         if not isinstance(size, int):
             raise TypeError(f"the ready budget must be an integer, not {size!r}")

@@ -14,6 +14,7 @@ from typing import Protocol
 import sniffio
 
 from penstock._backends._base import Backend as Backend
+from penstock._backends._base import ThreadLimiter as ThreadLimiter
 from penstock._backends._base import Wait as Wait
 from penstock._backends._tasks import TaskInfo as TaskInfo
 from penstock._exceptions import NoEventLoopError
@@ -24,11 +25,13 @@ __all__ = (
     "Backend",
     "LoopBound",
     "TaskInfo",
+    "ThreadLimiter",
     "Wait",
     "available_backends",
     "backend_class",
     "bound_backend",
     "current_backend",
+    "has_ended",
 )
 
 #: The names of all backends, the default first.
@@ -115,13 +118,18 @@ def bound_backend(kernel: LoopBound, known: Backend | None = None) -> Backend:
         return known
     backend = current_backend()
     if budget is not backend.budget:
-        if budget is not None and not budget.retired:
-            for backends in Backend.__subclasses__():
-                backends.retire_ended()
-            if not budget.retired:
-                raise RuntimeError("this stream belongs to another event loop or thread")
+        if budget is not None and not has_ended(budget):
+            raise RuntimeError("this stream belongs to another event loop or thread")
         kernel.bind(backend.budget)
     return backend
+
+
+def has_ended(budget: ReadyBudget) -> bool:
+    """Whether the event loop that ``budget`` serves has ended, be it without a word about it."""
+    if not budget.retired:
+        for backends in Backend.__subclasses__():
+            backends.retire_ended()
+    return budget.retired
 
 
 def _find_on_asyncio() -> Backend | None:

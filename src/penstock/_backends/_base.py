@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from penstock._hotpath import Poller, ReadyBudget
 
@@ -16,12 +16,19 @@ if TYPE_CHECKING:
     from penstock._backends._tasks import TaskInfo
     from penstock.abc._tasks import CancelScope, TaskGroup
 
-__all__ = ("Backend", "Wait")
+__all__ = ("Backend", "ThreadLimiter", "Wait")
 
 T = TypeVar("T")
 
 #: What a task waits on: awaited once, by the task that made it; :meth:`Backend.wake` ends it.
 Wait = Awaitable[None]
+
+
+class ThreadLimiter(Protocol):
+    """What bounds the number of threads at work: what is asked of it, as Trio asks it too."""
+
+    async def acquire_on_behalf_of(self, borrower: object) -> None: ...
+    def release_on_behalf_of(self, borrower: object) -> None: ...
 
 
 class Backend(ABC):
@@ -37,6 +44,10 @@ class Backend(ABC):
     #: If its ``await`` raises, the wait was cancelled, possibly after it had been woken: the task
     #: then undoes what it has registered, and passes on what the wake-up had promised.
     new_wait: Callable[[], Wait]
+
+    #: Return the task that runs, an object of the event loop's own library, while this loop runs
+    #: the caller; an attribute, because a lock asks twice.
+    current_task: Callable[[], Any]
 
     #: The readiness of this loop's sockets; made by ``_readiness`` when the first one comes.
     poller: Poller | None = None
@@ -111,10 +122,6 @@ class Backend(ABC):
         """What the event loop's own library tells its runs apart by."""
 
     @abstractmethod
-    def current_task(self) -> Any:
-        """Return the task that runs: an object of the event loop's own library."""
-
-    @abstractmethod
     def running_tasks(self) -> list[Any]:
         """Return all tasks of this loop that have not ended."""
 
@@ -138,9 +145,19 @@ class Backend(ABC):
 
     @abstractmethod
     async def run_sync_in_thread(
-        self, func: Callable[..., T], args: tuple[Any, ...], *, abandon_on_cancel: bool
+        self,
+        func: Callable[..., T],
+        args: tuple[Any, ...],
+        *,
+        abandon_on_cancel: bool,
+        limiter: ThreadLimiter,
     ) -> T:
-        """Call ``func(*args)`` in a worker thread and return what it returns."""
+        """Call ``func(*args)`` in a worker thread and return what it returns.
+
+        The thread is a borrower of its own at ``limiter``, until ``func`` has ended: if cancelled
+        before it has a token, ``func`` is not called; with ``abandon_on_cancel`` the token stays
+        out as long as ``func`` runs.
+        """
 
     @abstractmethod
     async def wait_all_tasks_blocked(self) -> None:

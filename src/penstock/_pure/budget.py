@@ -69,6 +69,11 @@ class ReadyBudget:
         """Whether the calling thread is not the one that this budget serves."""
         return self._thread != get_ident()
 
+    @property
+    def alert(self) -> bool:
+        """Whether a cancellation may be pending: what goes ahead without a yield looks first."""
+        return self._holds > 0 or (self._probe is not None and self._probe())
+
     def resize(self, size: int) -> None:
         """Change the number of operations between two yields, and start over.
 

@@ -38,7 +38,7 @@ async def connect_tcp(remote_host: Host, remote_port: int) -> SocketStream:
     backend = current_backend()
     await backend.checkpoint_if_cancelled()
     errors: list[OSError] = []
-    for family, kind, protocol, _, address in await resolve(backend, remote_host, remote_port):
+    for family, kind, protocol, _, address in await resolve(remote_host, remote_port):
         try:
             return await _connect(backend, socket.socket(family, kind, protocol), address)
         except OSError as exc:

@@ -70,7 +70,7 @@ async def create_tcp_listener(
     dual_stack = local_host is None and family == socket.AF_UNSPEC and socket.has_dualstack_ipv6()
     if dual_stack:
         family = socket.AF_INET6
-    infos = await resolve(backend, local_host, local_port, family=family, flags=socket.AI_PASSIVE)
+    infos = await resolve(local_host, local_port, family=family, flags=socket.AI_PASSIVE)
     family, kind, protocol, _, address = infos[0]
     try:
         sock = _listening_socket(family, kind, protocol, dual_stack, reuse_port)

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import idna
 
-from penstock._backends import Backend
+from penstock import to_thread
 
 __all__ = ("AddressInfo", "Host", "resolve", "show_address")
 
@@ -37,7 +37,7 @@ def check_port(name: str, port: object, lowest: int = 0) -> None:
 
 
 async def resolve(
-    backend: Backend, host: Host | None, port: int, *, family: int = 0, flags: int = 0
+    host: Host | None, port: int, *, family: int = 0, flags: int = 0
 ) -> Sequence[AddressInfo]:
     """Look up the TCP addresses of a host, in the order in which the system prefers them.
 
@@ -66,9 +66,14 @@ async def resolve(
         if exc.errno != socket.EAI_NONAME:
             raise _unknown(host, exc) from None
     try:
-        return await backend.run_sync_in_thread(
+        return await to_thread.run_sync(
             socket.getaddrinfo,
-            (name, port, family, socket.SOCK_STREAM, 0, flags),
+            name,
+            port,
+            family,
+            socket.SOCK_STREAM,
+            0,
+            flags,
             abandon_on_cancel=True,
         )
     except socket.gaierror as exc:

@@ -14,7 +14,7 @@ from types import coroutine
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from penstock._backends._base import Backend
+from penstock._backends._base import Backend, ThreadLimiter
 from penstock._backends._tasks import TaskInfo
 from penstock._backends.asyncio.groups import AsyncioTaskGroup
 from penstock._backends.asyncio.scopes import AsyncioCancelScope
@@ -38,6 +38,7 @@ class AsyncioBackend(Backend):
 
     name = "asyncio"
     cancelled_exception = asyncio.CancelledError
+    current_task = staticmethod(asyncio.current_task)
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         super().__init__()
@@ -143,9 +144,6 @@ class AsyncioBackend(Backend):
     def native_token(self) -> AbstractEventLoop:
         return self.loop
 
-    def current_task(self) -> asyncio.Task[Any] | None:
-        return asyncio.current_task(self.loop)
-
     def running_tasks(self) -> list[asyncio.Task[Any]]:
         return list(asyncio.all_tasks(self.loop))
 
@@ -170,9 +168,14 @@ class AsyncioBackend(Backend):
         return AsyncioTaskGroup(self.states)
 
     async def run_sync_in_thread(
-        self, func: Callable[..., T], args: tuple[Any, ...], *, abandon_on_cancel: bool
+        self,
+        func: Callable[..., T],
+        args: tuple[Any, ...],
+        *,
+        abandon_on_cancel: bool,
+        limiter: ThreadLimiter,
     ) -> T:
-        return await run_sync_in_thread(self, func, args, abandon_on_cancel=abandon_on_cancel)
+        return await run_sync_in_thread(self, func, args, abandon_on_cancel, limiter)
 
     def worker_threads(self) -> WorkerThreads:
         """Return the worker threads of this loop."""

@@ -19,22 +19,30 @@ import sniffio
 from penstock._backends.asyncio.scopes import AsyncioCancelScope
 
 if TYPE_CHECKING:
+    from penstock._backends._base import ThreadLimiter
     from penstock._backends.asyncio.loop import AsyncioBackend
 
 __all__ = ("WorkerThreads", "run_sync_in_thread")
 
 T = TypeVar("T")
 
-#: Threads of one event loop that may be at work; further calls wait their turn, as on Trio.
-LIMIT = 40
+#: A thread that has had no job for so long is let go when another one gets a job; Trio's rule.
+IDLE_SECONDS = 10.0
 
 
 class _Job:
-    """One call of a blocking function."""
+    """One call of a blocking function, and the borrower of a token for the time that it takes."""
 
-    __slots__ = ("args", "context", "error", "finished", "func", "value", "wait")
+    __slots__ = ("args", "context", "error", "finished", "func", "limiter", "value", "wait")
 
-    def __init__(self, func: Callable[..., Any], args: tuple[Any, ...], context: Context) -> None:
+    def __init__(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        context: Context,
+        limiter: ThreadLimiter,
+    ) -> None:
+        self.limiter = limiter
         self.func = func
         self.args = args
         self.context = context
@@ -54,47 +62,24 @@ class _Job:
 class WorkerThreads:
     """The worker threads of one event loop."""
 
-    # I1  working counts the threads that have a job; idle holds the others
-    # I2  turns is empty unless working == LIMIT
+    # I1  _idle holds the threads without a job and since when, the longest idle first
     def __init__(self, backend: AsyncioBackend) -> None:
         self._loop = backend.loop
-        self._idle: list[SimpleQueue[_Job | None]] = []
-        self._working = 0
-        self._turns: deque[Future[None]] = deque()
+        self._idle: deque[tuple[float, SimpleQueue[_Job | None]]] = deque()
         self._closed = False
         backend.on_close(self._close)
 
-    async def acquire(self) -> None:
-        """Wait until a thread may be taken, and take it."""
-        if self._working < LIMIT:
-            self._working += 1
-            return
-        turn = self._loop.create_future()
-        self._turns.append(turn)
-        try:
-            await turn
-        except CancelledError:
-            if not turn.cancelled():  # it was this task's turn already
-                self.pass_on()
-            raise
-
-    def pass_on(self) -> None:
-        """Give the turn of a finished job to whoever has waited longest."""
-        while self._turns:
-            turn = self._turns.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._working -= 1
-
     def begin(self, job: _Job) -> None:
-        """Run ``job`` in a thread; one was acquired for it."""
+        """Run ``job`` in a thread, for which a limiter has lent a token."""
         if self._idle:
-            jobs = self._idle.pop()
+            _, jobs = self._idle.pop()
         else:
             jobs = SimpleQueue()
             Thread(target=self._work, args=(jobs,), name="penstock worker", daemon=True).start()
         jobs.put(job)
+        long_ago = self._loop.time() - IDLE_SECONDS
+        while self._idle and self._idle[0][0] < long_ago:
+            self._idle.popleft()[1].put(None)
 
     def _work(self, jobs: SimpleQueue[_Job | None]) -> None:
         while (job := jobs.get()) is not None:
@@ -109,8 +94,8 @@ class WorkerThreads:
         if self._closed:
             jobs.put(None)
         else:
-            self._idle.append(jobs)
-        self.pass_on()
+            self._idle.append((self._loop.time(), jobs))
+        job.limiter.release_on_behalf_of(job)
         job.finished = True
         if job.wait is not None and not job.wait.done():
             job.wait.set_result(None)
@@ -118,31 +103,30 @@ class WorkerThreads:
     def _close(self) -> None:
         self._closed = True
         while self._idle:
-            self._idle.pop().put(None)
+            self._idle.pop()[1].put(None)
 
 
 async def run_sync_in_thread(
     backend: AsyncioBackend,
     func: Callable[..., T],
     args: tuple[Any, ...],
-    *,
     abandon_on_cancel: bool,
+    limiter: ThreadLimiter,
 ) -> T:
     """Call ``func(*args)`` in a worker thread of ``backend`` and return what it returns.
 
-    If cancelled before a thread is free, ``func`` is not called.  Afterwards ``func`` is left
-    alone with ``abandon_on_cancel``, and awaited without.
+    If cancelled before ``limiter`` has lent a token, ``func`` is not called.  Afterwards ``func``
+    is left alone with ``abandon_on_cancel``, and awaited without.
     """
     await backend.checkpoint_if_cancelled()
-    threads = backend.worker_threads()
-    await threads.acquire()
     context = copy_context()
     context.run(sniffio.current_async_library_cvar.set, None)
-    job = _Job(func, args, context)
+    job = _Job(func, args, context, limiter)
+    await limiter.acquire_on_behalf_of(job)
     try:
-        threads.begin(job)
+        backend.worker_threads().begin(job)
     except BaseException:  # the system has no thread to give
-        threads.pass_on()
+        limiter.release_on_behalf_of(job)
         raise
     cancellation: CancelledError | None = None
     error: BaseException | None

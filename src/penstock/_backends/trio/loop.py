@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import trio
 import trio.testing
 from trio.lowlevel import Abort, current_task, wait_task_rescheduled
 
-from penstock._backends._base import Backend
+from penstock._backends._base import Backend, ThreadLimiter
 from penstock._backends._tasks import TaskInfo
 from penstock._backends.trio.groups import TrioTaskGroup
 from penstock._backends.trio.scopes import TrioCancelScope
@@ -80,6 +80,7 @@ class TrioBackend(Backend):
 
     name = "trio"
     cancelled_exception = trio.Cancelled
+    current_task = staticmethod(current_task)
 
     def __init__(self) -> None:
         super().__init__()
@@ -160,9 +161,6 @@ class TrioBackend(Backend):
     def native_token(self) -> trio.lowlevel.TrioToken:
         return trio.lowlevel.current_trio_token()
 
-    def current_task(self) -> trio.lowlevel.Task:
-        return current_task()
-
     def running_tasks(self) -> list[trio.lowlevel.Task]:
         root = trio.lowlevel.current_root_task()
         tasks = [] if root is None else [root]
@@ -189,9 +187,18 @@ class TrioBackend(Backend):
         return TrioTaskGroup()
 
     async def run_sync_in_thread(
-        self, func: Callable[..., T], args: tuple[Any, ...], *, abandon_on_cancel: bool
+        self,
+        func: Callable[..., T],
+        args: tuple[Any, ...],
+        *,
+        abandon_on_cancel: bool,
+        limiter: ThreadLimiter,
     ) -> T:
-        return await trio.to_thread.run_sync(func, *args, abandon_on_cancel=abandon_on_cancel)
+        # What Trio asks of a limiter is these two methods.
+        like_trios = cast("trio.CapacityLimiter", limiter)
+        return await trio.to_thread.run_sync(
+            func, *args, abandon_on_cancel=abandon_on_cancel, limiter=like_trios
+        )
 
     async def wait_all_tasks_blocked(self) -> None:
         await trio.testing.wait_all_tasks_blocked()
