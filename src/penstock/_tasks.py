@@ -90,10 +90,6 @@ def move_on_at(deadline: float | None, shield: bool = False) -> abc.CancelScope:
     return current_backend().create_cancel_scope(deadline=deadline, shield=shield)
 
 
-#: uvloop's clock counts milliseconds, and its timers fire up to half of one early.
-EARLY = 0.001
-
-
 class _FailingScope:
     """A cancel scope whose deadline, if it ends the block, raises TimeoutError."""
 
@@ -123,9 +119,10 @@ class _FailingScope:
         scope = self._scope
         if not scope.__exit__(exc_type, exc_val, exc_tb):
             return False
-        if self._backend.current_time() + EARLY < scope.deadline:
+        if not scope.expired:
             return True
-        raise TimeoutError(self._reason) if self._reason is not None else TimeoutError
+        # Not "during handling of" the cancellation: it is over.
+        raise (TimeoutError(self._reason) if self._reason else TimeoutError()) from None
 
 
 def fail_after(
@@ -141,7 +138,8 @@ def fail_after(
         reason: The text of the error.
 
     Raises:
-        TimeoutError: On leaving the block, if the deadline has cancelled it.
+        TimeoutError: On leaving the block, if its deadline, and no call of ``cancel()``, has
+            interrupted it.
     """
     return _FailingScope(None, delay, shield, reason)
 
@@ -157,6 +155,7 @@ def fail_at(
         reason: The text of the error.
 
     Raises:
-        TimeoutError: On leaving the block, if the deadline has cancelled it.
+        TimeoutError: On leaving the block, if its deadline, and no call of ``cancel()``, has
+            interrupted it.
     """
     return _FailingScope(deadline, None, shield, reason)

@@ -11,17 +11,29 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from penstock._hotpath import Poller, ReadyBudget
+from penstock.abc._tasks import CancelScope
 
 if TYPE_CHECKING:
     from penstock._backends._tasks import TaskInfo
-    from penstock.abc._tasks import CancelScope, TaskGroup
+    from penstock.abc._tasks import TaskGroup
 
-__all__ = ("Backend", "Wait")
+__all__ = ("Backend", "BackendCancelScope", "Wait")
 
 T = TypeVar("T")
 
 #: What a task waits on: awaited once, by the task that made it; :meth:`Backend.wake` ends it.
 Wait = Awaitable[None]
+
+
+class BackendCancelScope(CancelScope):
+    """A backend's cancel scope: what it tells penstock beside what it tells everybody."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def expired(self) -> bool:
+        """Whether its deadline, and no call, has cancelled the scope."""
 
 
 class Backend(ABC):
@@ -131,7 +143,7 @@ class Backend(ABC):
         """Return the earliest deadline that the current task can feel; -inf once cancelled."""
 
     @abstractmethod
-    def create_cancel_scope(self, *, deadline: float, shield: bool) -> CancelScope: ...
+    def create_cancel_scope(self, *, deadline: float, shield: bool) -> BackendCancelScope: ...
 
     @abstractmethod
     def create_task_group(self) -> TaskGroup: ...

@@ -12,10 +12,10 @@ import trio
 import trio.testing
 from trio.lowlevel import Abort, current_task, wait_task_rescheduled
 
-from penstock._backends._base import Backend
+from penstock._backends._base import Backend, BackendCancelScope
 from penstock._backends._tasks import TaskInfo
 from penstock._hotpath import ReadyBudget
-from penstock.abc._tasks import CancelScope, TaskGroup
+from penstock.abc._tasks import TaskGroup
 
 __all__ = ("BACKEND", "current")
 
@@ -224,15 +224,19 @@ async def _close_at_end(backend: TrioBackend) -> None:
         backend.close()
 
 
-class TrioCancelScope(CancelScope):
+class TrioCancelScope(BackendCancelScope):
     """A cancel scope of Trio."""
 
-    __slots__ = ("_scope",)
+    __slots__ = ("_called", "_scope")
 
     def __init__(self, scope: trio.CancelScope) -> None:
         self._scope = scope
+        self._called = False  # it was a call that has cancelled the scope
 
     def cancel(self, reason: str | None = None) -> None:
+        if self._scope.cancel_called:
+            return
+        self._called = True
         if _CANCEL_TAKES_REASON:
             self._scope.cancel(reason)
         else:
@@ -261,6 +265,10 @@ class TrioCancelScope(CancelScope):
     @property
     def cancelled_caught(self) -> bool:
         return self._scope.cancelled_caught
+
+    @property
+    def expired(self) -> bool:
+        return self._scope.cancel_called and not self._called
 
     def replace(self, scope: trio.CancelScope) -> None:
         """Go on as ``scope``, which was just entered."""

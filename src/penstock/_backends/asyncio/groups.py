@@ -151,7 +151,7 @@ class AsyncioTaskGroup(TaskGroup):
         self, func: Callable[..., Awaitable[Any]], /, *args: Any, name: object = None
     ) -> Any:
         states = self._states
-        states.raise_if_cancelled()
+        await states.checkpoint_if_cancelled()
         start = _Start(states.loop.create_future())
         # The child's scopes begin at one of its own, for this call to cancel.
         scope = AsyncioCancelScope(states)

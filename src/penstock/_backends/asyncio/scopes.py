@@ -6,15 +6,15 @@ How a cancellation reaches the tasks inside a scope is in ``states``.
 from __future__ import annotations
 
 import math
-from asyncio import Task, current_task
+from asyncio import CancelledError, Task, current_task
 from collections.abc import Collection
 from types import TracebackType
 from typing import Any, Self
 from weakref import ref
 
+from penstock._backends._base import BackendCancelScope
 from penstock._backends.asyncio.deadlines import Entry
-from penstock._backends.asyncio.states import TaskState, TaskStates, effective, only_cancelled
-from penstock.abc._tasks import CancelScope
+from penstock._backends.asyncio.states import TaskState, TaskStates, effective
 
 __all__ = ("AsyncioCancelScope", "AsyncioGroupScope")
 
@@ -22,7 +22,7 @@ __all__ = ("AsyncioCancelScope", "AsyncioGroupScope")
 DEADLINE = "deadline exceeded"
 
 
-class AsyncioCancelScope(CancelScope):
+class AsyncioCancelScope(BackendCancelScope):
     """A cancel scope of one asyncio event loop.
 
     Args:
@@ -38,6 +38,7 @@ class AsyncioCancelScope(CancelScope):
         "_deadline",
         "_entered",
         "_entry",
+        "_expired",
         "_parent",
         "_reason",
         "_shield",
@@ -56,7 +57,7 @@ class AsyncioCancelScope(CancelScope):
         self._states = states
         self._deadline = _checked(deadline)
         self._shield = shield
-        self._entered = self._cancel_called = self._cancelled_caught = False
+        self._entered = self._cancel_called = self._cancelled_caught = self._expired = False
         self._reason: str | None = None
         self._state: TaskState | None = None
         self._parent: AsyncioCancelScope | None = None
@@ -102,7 +103,20 @@ class AsyncioCancelScope(CancelScope):
 
     @property
     def cancel_called(self) -> bool:
+        # A block that computes without a wait keeps the timer from running: so look.
+        if (
+            self._deadline != math.inf
+            and not self._cancel_called
+            and (self._state is not None or not self._entered)
+            and self._deadline <= self._states.loop.time()
+        ):
+            self._unwatch_deadline()
+            self._expire()
         return self._cancel_called
+
+    @property
+    def expired(self) -> bool:
+        return self._expired
 
     @property
     def cancelled_caught(self) -> bool:
@@ -122,7 +136,7 @@ class AsyncioCancelScope(CancelScope):
         parent, state.scope = state.scope, self
         self.enter_for(state, parent)
         if states.cancelled and effective(self) is not None:
-            states.kick(state)
+            states.watch(state)
         return self
 
     def enter_for(self, state: TaskState, parent: AsyncioCancelScope | None) -> None:
@@ -164,34 +178,54 @@ class AsyncioCancelScope(CancelScope):
         task = current_task(states.loop)
         if state.scope is not self or task is None or state.task() is not task:
             self._leave_out_of_order(state)
-            if task is None and exc_type is GeneratorExit:
+            if exc_type is GeneratorExit and (task is None or state.task() is None):
                 return False  # closed by the garbage collector
             if task is None or state.task() is not task:
                 raise RuntimeError(
                     "Attempted to exit cancel scope in a different task than it was entered in"
                 )
             raise RuntimeError(
-                "Attempted to exit a cancel scope that isn't the current task's current "
-                "cancel scope"
+                "Attempted to exit a cancel scope that isn't the current tasks's current "
+                "cancel scope"  # AnyIO's text, to the letter
             )
         state.scope = parent
         looked = states.cancelled
         self.leave()
-        if looked:  # otherwise nothing was sent and there is nothing to catch
+        try:
+            if not looked:
+                return False  # nothing was sent and there is nothing to catch
             states.give_back(state, task)
             outer = effective(parent)
-            if (
+            if outer is None:
+                states.calm(state)
+            else:
+                states.watch(state)
+            return (
                 self._cancel_called
                 and exc_val is not None
                 and (self._shield or outer is None)
                 and task.cancelling() <= self._base
-                and only_cancelled(exc_val)
-            ):
-                self._cancelled_caught = True
-            state.tries = 0
-            if outer is not None:
-                states.kick(state)
-        return self._cancelled_caught
+                and self._catch(exc_val)
+            )
+        finally:  # what is raised leads back to this frame
+            task = exc_val = None
+
+    def _catch(self, exc: BaseException) -> bool:
+        """Catch the cancellations in ``exc``; raise what else there is in it."""
+        rest: BaseException | None = None
+        if isinstance(exc, BaseExceptionGroup):
+            caught, rest = exc.split(CancelledError)
+            self._cancelled_caught = caught is not None
+        else:
+            self._cancelled_caught = isinstance(exc, CancelledError)
+        if rest is None or not self._cancelled_caught:
+            return self._cancelled_caught
+        try:
+            raise rest
+        finally:  # it takes the place of exc, and is no consequence of it
+            rest.__context__ = exc.__context__
+            rest.__suppress_context__ = exc.__suppress_context__
+            del exc, caught, rest
 
     def _leave_out_of_order(self, state: TaskState) -> None:
         """Take the scope out of wherever it is in the chain of ``state``."""
@@ -207,7 +241,7 @@ class AsyncioCancelScope(CancelScope):
     def _watch_deadline(self) -> None:
         states = self._states
         if self._deadline <= states.loop.time():
-            self.cancel(DEADLINE)
+            self._expire()
         elif self._deadline != math.inf:
             self._entry = states.deadlines.add(self._deadline, self._expire)
 
@@ -218,6 +252,7 @@ class AsyncioCancelScope(CancelScope):
 
     def _expire(self) -> None:
         self._entry = None
+        self._expired = True
         self.cancel(DEADLINE)
 
 
@@ -232,7 +267,6 @@ class AsyncioGroupScope(AsyncioCancelScope):
 
 
 def _checked(deadline: float) -> float:
-    deadline = float(deadline)
     if math.isnan(deadline):  # it has no place in the order of deadlines
-        raise ValueError("the deadline must not be NaN")
-    return deadline
+        raise ValueError("deadline must not be NaN")
+    return float(deadline)
