@@ -117,10 +117,9 @@ class _FailingScope:
         exc_tb: TracebackType | None,
     ) -> bool:
         scope = self._scope
-        if not scope.__exit__(exc_type, exc_val, exc_tb):
-            return False
-        if not scope.expired:
-            return True
+        swallow = scope.__exit__(exc_type, exc_val, exc_tb)
+        if not (scope.cancelled_caught and scope.expired):
+            return swallow
         # Not "during handling of" the cancellation: it is over.
         raise (TimeoutError(self._reason) if self._reason else TimeoutError()) from None
 
