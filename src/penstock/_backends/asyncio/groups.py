@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from penstock._backends.asyncio.scopes import AsyncioCancelScope, AsyncioGroupScope
-from penstock._backends.asyncio.states import TaskStates, effective, only_cancelled
+from penstock._backends.asyncio.states import TaskStates, only_cancelled
 from penstock.abc._tasks import TaskGroup
 
 __all__ = ("AsyncioTaskGroup",)
@@ -97,10 +97,12 @@ class AsyncioTaskGroup(TaskGroup):
         try:
             if errors:
                 outcome = BaseExceptionGroup("unhandled errors in a TaskGroup", errors)
-            elif cancellation is None and self._child_cancelled:
-                cause = effective(scope)
-                outcome = None if cause is None else CancelledError(cause.message())
             else:
+                if cancellation is None and self._child_cancelled:
+                    try:
+                        await self._states.checkpoint_if_cancelled()
+                    except CancelledError as exc:
+                        cancellation = exc
                 outcome = cancellation
             native = scope.cancelled_natively()
             if scope.__exit__(None if outcome is None else type(outcome), outcome, None):

@@ -37,7 +37,7 @@ class TaskState:
     # I2  hung is set only while sent; the task then waits for that future, which takes its time
     # I3  handle is set while a look at the task is due, late says that it is a pause away
     # I4  at most one of handle and hung is set; while sent, one of them is
-    # I5  tries counts the cancellations since the task was last outside of cancelled scopes
+    # I5  tries counts the cancellations since a scope was left for a place where none is felt
     __slots__ = ("handle", "hung", "late", "scope", "sent", "task", "tries")
 
     def __init__(self, task: ref[Task[Any]], scope: AsyncioCancelScope | None) -> None:
@@ -237,7 +237,6 @@ class TaskStates:
             return
         self.give_back(state, task)  # its step has come and gone
         if effective(state.scope) is None:
-            state.tries = 0
             return
         waiter = getattr(task, "_fut_waiter", None)
         if waiter is not None and _has_result(waiter):
