@@ -604,6 +604,17 @@ if sys.version_info >= (3, 12):
         assert notes == [("started", 0), ("host", 0), ("child: CancelledError()", 1)]
 
 
+async def test_native_cancellation_that_meets_the_end_of_a_group_leaves_its_scope() -> None:
+    with pytest.raises(asyncio.CancelledError):
+        async with penstock.create_task_group() as tg:
+            this_task().cancel()
+    assert not tg.cancel_scope.cancelled_caught
+    assert this_task().uncancel() == 0
+    tg.cancel_scope.cancel()
+    await checkpoint()
+    await asyncio.sleep(0.001)
+
+
 async def test_wait_that_a_scope_has_cancelled_is_not_cancelled_natively_on_top() -> None:
     """A scope that is left gives back all that it has sent, deaf task or not."""
     with penstock.CancelScope() as scope:

@@ -128,12 +128,15 @@ class AsyncioTaskGroup(TaskGroup):
         """
         cancellation: CancelledError | None = None
         with AsyncioCancelScope(self._states, shield=True):
-            if not self._tasks:
-                await asyncio.sleep(0)
-            while self._tasks:
-                self._idle = self._states.loop.create_future()
+            yielded = False
+            while self._tasks or not yielded:
+                yielded = True
                 try:
-                    await self._idle
+                    if self._tasks:
+                        self._idle = self._states.loop.create_future()
+                        await self._idle
+                    else:
+                        await asyncio.sleep(0)
                 except CancelledError as exc:
                     cancellation = exc
                     self.cancel_scope.cancel("the task of the task group was cancelled")
