@@ -1,6 +1,58 @@
 """Cancel scopes on asyncio: their tree, their deadlines, and what they catch.
 
-How a cancellation reaches the tasks inside a scope is in ``states``.
+How a cancellation reaches the tasks inside a scope is in ``states``.  The rules of both:
+
+**The tree.**  Each task that was ever in a scope has a :class:`TaskState`, which knows its
+innermost scope; a scope knows its parent.  So the scopes of a task are a chain, and the chain of a
+task group's child goes on with the group's scope, which also knows its children.  A task that is
+started by other means begins a tree of its own.
+
+**What is felt.**  Seen from inside, the innermost cancelled scope counts; the first shield ends the
+search, but does not protect from its own scope (``effective()``).
+
+**Delivery.**  asyncio cancels a task once; a scope cancels every wait inside it.  ``cancel()``, a
+deadline and a shield that is lowered *kick* each task that now feels a cancellation:
+
+- One that waits gets ``task.cancel()``, unless its wait has a result: that comes first.
+- One that runs, or is about to, is *looked at* in the next turn of the loop, after its step.
+
+After every ``task.cancel()`` the task is looked at again: still in a cancelled scope and waiting
+again, it is cancelled again.  If the wait did not end at once (another task, ``gather()``, a future
+that refuses), nobody looks until it ends by itself.  penstock's own operations raise the
+cancellation themselves, before they have had an effect: while a scope of the loop is cancelled,
+its ready budget is held at 0, so that all of them look.
+
+**No spinning.**  Nobody looks at a task that a shield covers.  A task that swallows more than 64
+cancellations gets the next ones after pauses of 1 ms to 10 ms, and penstock's operations make it
+wait as long before they raise.  The count starts anew where it leaves a scope for a place where no
+cancellation is felt.
+
+**What is caught.**  A cancelled scope catches the ``CancelledError`` that leaves it, whoever raised
+it, unless (1) a cancelled scope around it is felt, so that the outermost one catches; or (2) the
+task was cancelled natively since it entered.  Out of an exception group the cancellations are
+taken, and the rest is raised as a group, with its cause and context.
+
+**Counts.**  Ours shows in ``task.cancelling()`` from ``task.cancel()`` to the end of the step that
+it interrupts, at most once (``sent``), so that ``asyncio.timeout`` and ``asyncio.TaskGroup`` inside
+give way to it.  It is given back by ``uncancel()`` when the task enters or leaves a scope, and
+when it is looked at.  A wait that was cancelled natively in this turn is cancelled on top: the
+order of the two makes no difference.  3.11 and 3.12 only count; from 3.13 on ``uncancel()`` to
+zero also revokes a cancellation that is not delivered yet.  Ours is always delivered when it is
+given back, so that this only revokes what asyncio.TaskGroup of 3.13 renews on leaving.
+
+**Native cancellation** is never caught, held up by a shield, or repeated: a scope compares
+``cancelling()`` with what it was on entry.  One that was swallowed without ``uncancel()`` makes the
+scopes around it catch nothing more, as it does with ``asyncio.timeout``.
+
+**Deadlines** of all scopes share one timer (``deadlines``); a deadline that has passed on entry or
+when it is set cancels at once.  It may be moved at any time; a cancellation is never revoked.
+
+**Eager tasks** run before their group has got hold of them, so their state is made when they first
+ask, from the coroutine that is being started.  The group kicks them when it has them.
+
+**Foreign scopes.**  AnyIO's cancel natively, with counts that rise and fall like ours; each side
+leaves the other's cancellations alone.  AnyIO knows its own by their text: ours begins otherwise.
+Neither feels the shields of the other.
 """
 
 from __future__ import annotations
