@@ -497,6 +497,27 @@ async def scope_in_a_native_group_that_fails(notes: Notes, make: AnyScope, order
     notes.append(scope.cancelled_caught)
 
 
+async def scope_around_a_native_group_that_fails(
+    notes: Notes, make: AnyScope, order: Order
+) -> None:
+    release: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def child() -> None:
+        await release
+        raise ValueError
+
+    with notes.noting("outside"):
+        with make() as scope:
+            async with asyncio.TaskGroup() as tg:
+                tg.create_task(child())
+                await asyncio.sleep(0)
+                in_order(order, scope.cancel, partial(release.set_result, None))
+                await long()
+    notes.append(scope.cancelled_caught)
+    with notes.noting("next"):  # 3.13 renews what is left of the cancellations, 3.12 does not
+        await asyncio.sleep(0)
+
+
 async def scope_around_waiting_for(notes: Notes, make: AnyScope, order: Order) -> None:
     task = this_task()
     with notes.noting("outside"):
@@ -541,6 +562,7 @@ MIXED = [
         (scope_a_timeout_and_the_task, 3),
         (scope_around_a_native_group, 2),
         (scope_in_a_native_group_that_fails, 2),
+        (scope_around_a_native_group_that_fails, 2),
         (scope_around_waiting_for, 2),
         (scope_around_a_shield, 2),
         (scope_around_a_gathering, 2),
