@@ -5,6 +5,7 @@ Every ``*_peer.py`` is one: a module that satisfies :class:`Peer`, as far as its
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, NamedTuple, Protocol
@@ -18,8 +19,10 @@ __all__ = (
     "Peer",
     "Reader",
     "Receive",
+    "Scope",
     "Send",
     "in_chunks",
+    "new_eager_loop",
 )
 
 CHUNK = 65_536
@@ -44,6 +47,20 @@ class Event(Protocol):
     def wait(self) -> Awaitable[object]: ...
 
 
+def new_eager_loop() -> asyncio.AbstractEventLoop:
+    """Return a stock event loop that starts tasks eagerly; from Python 3.12 on."""
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)
+    return loop
+
+
+class Scope(Protocol):
+    """A cancel scope, once its block was left."""
+
+    @property
+    def cancelled_caught(self) -> bool: ...
+
+
 class Reader(NamedTuple):
     """Reading from a buffered byte stream."""
 
@@ -63,6 +80,9 @@ class Peer(Protocol):
 
     def channel(self, size: int) -> AbstractContextManager[tuple[Send, Receive]]:
         """Open a bounded queue of items, 0 being a rendezvous."""
+
+    def move_on_after(self, delay: float) -> AbstractContextManager[Scope]:
+        """Return a cancel scope that cancels itself ``delay`` seconds from now."""
 
     async def together(self, *functions: Function) -> None:
         """Run each function in a task of its own until all have ended."""

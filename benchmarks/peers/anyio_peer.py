@@ -10,13 +10,18 @@ import anyio
 from anyio.abc import ByteReceiveStream, SocketAttribute, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from peers.adapter import Function, Main, Reader, Receive, Send, in_chunks
+from peers.adapter import Function, Main, Reader, Receive, Send, in_chunks, new_eager_loop
 
 
 def run(main: Main, loop: str) -> int:
     if loop == "trio":
         return anyio.run(main, backend="trio")
+    if loop == "eager":
+        return anyio.run(main, backend_options={"loop_factory": new_eager_loop})
     return anyio.run(main, backend_options={"use_uvloop": loop == "uvloop"})
+
+
+move_on_after = anyio.move_on_after
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""asyncio's own queues and streams, on the stock loop and on uvloop."""
+"""asyncio's own queues, streams and task groups, on the stock loop and on uvloop."""
 
 from __future__ import annotations
 
@@ -6,11 +6,20 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 
-from peers.adapter import MAX_BYTES, Function, Main, Reader, Receive, Send, in_chunks
+from peers.adapter import (
+    MAX_BYTES,
+    Function,
+    Main,
+    Reader,
+    Receive,
+    Send,
+    in_chunks,
+    new_eager_loop,
+)
 
 
 def run(main: Main, loop: str) -> int:
-    factory = None
+    factory = new_eager_loop if loop == "eager" else None
     if loop == "uvloop":
         import uvloop
 

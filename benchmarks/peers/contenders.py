@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 __all__ = ("CONTENDERS", "Contender")
 
-LOOPS = ("asyncio", "uvloop", "trio")
+LOOPS = ("asyncio", "uvloop", "eager", "trio")
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One library, or one twin of penstock."""
+    """One library, or one twin of penstock; a workload runs on some of its loops."""
 
     name: str
     adapter: str
@@ -36,7 +36,9 @@ CONTENDERS = {
         Contender("penstock-pure", "penstock_peer", LOOPS, "penstock, pure", "pure"),
         Contender("anyio", "anyio_peer", LOOPS, "AnyIO"),
         Contender("trio", "trio_peer", ("trio",), "Trio"),
-        Contender("asyncio", "asyncio_peer", ("asyncio", "uvloop"), "asyncio streams and queues"),
+        Contender(
+            "asyncio", "asyncio_peer", ("asyncio", "uvloop", "eager"), "asyncio streams and queues"
+        ),
         Contender("protocol", "protocol_peer", ("asyncio", "uvloop"), "raw callback Protocol"),
         Contender("bytesio", "bytesio_peer", ("asyncio",), "awaited BytesIO (the limit)"),
         Contender("epoll", "", ("C",), "epoll in C (the floor)"),

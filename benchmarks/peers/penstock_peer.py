@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from io import BytesIO
 
 import penstock
-from peers.adapter import Function, Main, Reader, Receive, Send, in_chunks
+from peers.adapter import Function, Main, Reader, Receive, Send, in_chunks, new_eager_loop
 from penstock.abc import ByteReceiveStream, SocketAttribute, SocketStream
 from penstock.streams.buffered import BufferedByteReceiveStream
 
@@ -15,7 +15,12 @@ from penstock.streams.buffered import BufferedByteReceiveStream
 def run(main: Main, loop: str) -> int:
     if loop == "trio":
         return penstock.run(main, backend="trio")
+    if loop == "eager":
+        return penstock.run(main, backend_options={"loop_factory": new_eager_loop})
     return penstock.run(main, backend_options={"use_uvloop": loop == "uvloop"})
+
+
+move_on_after = penstock.move_on_after
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("contender", choices=CONTENDERS)
     parser.add_argument("workload", choices=WORKLOADS)
-    parser.add_argument("loop", choices=("asyncio", "uvloop", "trio", "C"))
+    parser.add_argument("loop", choices=("asyncio", "uvloop", "eager", "trio", "C"))
     parser.add_argument("--quick", action="store_true", help="an eighth of the work")
     options = parser.parse_args()
     contender = CONTENDERS[options.contender]

@@ -34,6 +34,7 @@ def planned(workloads: Sequence[str], only: Sequence[str]) -> list[Run]:
         for workload in workloads
         for contender in WORKLOADS[workload].contenders
         for loop in CONTENDERS[contender].loops
+        if loop in WORKLOADS[workload].loops
     ]
     return [run for run in runs if not only or any(set(o.split("/")) <= {*run} for o in only)]
 

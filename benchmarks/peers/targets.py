@@ -44,6 +44,7 @@ def on(loops: str, workload: str, twin: str, peer: str, factor: float) -> list[T
 
 ALL = "asyncio uvloop trio"
 ASYNCIO = "asyncio uvloop"
+TASKS = "asyncio uvloop eager trio"
 FLOOR = ("epoll", "C")
 
 TARGETS = (
@@ -56,6 +57,8 @@ TARGETS = (
     *on(ALL, "memory-unbuffered", "penstock", "anyio", 3),
     *on(ASYNCIO, "memory-unbuffered", "penstock", "asyncio", 1.5),
     *on(ALL, "memory-unbuffered", "penstock-pure", "anyio", 2),
+    *on(TASKS, "scopes", "penstock", "anyio", 1),
+    *on(TASKS, "spawn", "penstock", "anyio", 1),
     *on(ALL, "lines", "penstock", "anyio", 2.5),
     *on(ASYNCIO, "lines", "penstock", "asyncio", 5),
     *on(ALL, "lines", "penstock-pure", "anyio", 1),

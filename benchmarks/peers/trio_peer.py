@@ -14,6 +14,9 @@ def run(main: Main, loop: str) -> int:
     return trio.run(main)
 
 
+move_on_after = trio.move_on_after
+
+
 @contextmanager
 def channel(size: int) -> Iterator[tuple[Send, Receive]]:
     send, receive = trio.open_memory_channel[int](size)

@@ -19,6 +19,7 @@ __all__ = ("WORKLOADS", "Workload", "bare_await")
 
 BODY = 100
 READY_ITEMS = 50_000
+CHILDREN = 100
 
 #: ``body(peer, count, verify)`` does ``count`` units and returns the ns of CPU that they took.
 Body = Callable[[Peer, int, bool], Coroutine[Any, Any, int]]
@@ -135,6 +136,36 @@ async def event_set(peer: Peer, count: int, verify: bool) -> int:
     return process_time_ns() - start
 
 
+async def scopes(peer: Peer, count: int, verify: bool) -> int:
+    """Enter a timeout and leave it, again and again: none comes true."""
+    move_on_after = peer.move_on_after
+    if verify:
+        with peer.channel(1) as (_, receive), move_on_after(0.001) as scope:
+            await receive()
+        check([scope.cancelled_caught], [True])
+    start = process_time_ns()
+    for _ in range(count):
+        with move_on_after(5):
+            pass
+    return process_time_ns() - start
+
+
+async def spawn(peer: Peer, count: int, verify: bool) -> int:
+    """Start tasks that do next to nothing, a hundred at a time, and wait for them."""
+    output: list[None] = []
+
+    async def child() -> None:
+        output.append(None)
+
+    children = [child] * CHILDREN
+    start = process_time_ns()
+    for _ in range(count // CHILDREN):
+        await peer.together(*children)
+    elapsed = process_time_ns() - start
+    check(output, [None] * (count // CHILDREN * CHILDREN))
+    return elapsed
+
+
 async def lines(peer: Peer, count: int, verify: bool) -> int:
     """Cut lines of 64 bytes, the delimiter included, out of 64 KiB chunks."""
     expected = [b"%063d" % number for number in range(count)]
@@ -193,7 +224,7 @@ class Workload:
     """One row of comparison.
 
     A ``body`` of None stands for a server that is measured from outside; ``count`` then is the
-    length of the window in ms.
+    length of the window in ms.  It is run on those of the ``loops`` that a contender offers.
     """
 
     name: str
@@ -202,6 +233,7 @@ class Workload:
     contenders: tuple[str, ...]
     count: int
     body: Body | None
+    loops: tuple[str, ...] = ("asyncio", "uvloop", "trio", "C")
 
     def scaled(self, quick: bool) -> int:
         """Return how much to do."""
@@ -211,6 +243,9 @@ class Workload:
 PENSTOCK = ("penstock", "penstock-pure")
 CHANNELS = (*PENSTOCK, "anyio", "trio", "asyncio")
 READERS = (*PENSTOCK, "anyio", "asyncio", "bytesio")
+
+#: Where it makes a difference how tasks start.
+TASK_LOOPS = ("asyncio", "uvloop", "eager", "trio")
 
 WORKLOADS = {
     workload.name: workload
@@ -238,6 +273,24 @@ WORKLOADS = {
             CHANNELS,
             200_000,
             memory_ready,
+        ),
+        Workload(
+            "scopes",
+            "entering and leaving move_on_after(5)",
+            "scope",
+            (*PENSTOCK, "anyio", "trio"),
+            80_000,
+            scopes,
+            TASK_LOOPS,
+        ),
+        Workload(
+            "spawn",
+            f"a task group starts {CHILDREN} tasks that do next to nothing, and waits for them",
+            "task",
+            CHANNELS,
+            40_000,
+            spawn,
+            TASK_LOOPS,
         ),
         Workload(
             "lines",

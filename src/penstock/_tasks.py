@@ -91,10 +91,6 @@ def move_on_at(deadline: float | None, shield: bool = False) -> abc.CancelScope:
     return current_backend().create_cancel_scope(deadline=deadline, shield=shield)
 
 
-#: uvloop's clock counts milliseconds, and its timers fire up to half of one early.
-EARLY = 0.001
-
-
 class _FailingScope:
     """A cancel scope whose deadline, if it ends the block, raises TimeoutError."""
 
@@ -122,11 +118,11 @@ class _FailingScope:
         exc_tb: TracebackType | None,
     ) -> bool:
         scope = self._scope
-        if not scope.__exit__(exc_type, exc_val, exc_tb):
-            return False
-        if self._backend.current_time() + EARLY < scope.deadline:
-            return True
-        raise TimeoutError(self._reason) if self._reason is not None else TimeoutError
+        swallow = scope.__exit__(exc_type, exc_val, exc_tb)
+        if not (scope.cancelled_caught and scope.expired):
+            return swallow
+        # Not "during handling of" the cancellation: it is over.
+        raise (TimeoutError(self._reason) if self._reason else TimeoutError()) from None
 
 
 def fail_after(
@@ -142,7 +138,8 @@ def fail_after(
         reason: The text of the error.
 
     Raises:
-        TimeoutError: On leaving the block, if the deadline has cancelled it.
+        TimeoutError: On leaving the block, if its deadline, and no call of ``cancel()``, has
+            interrupted it.
     """
     return _FailingScope(None, delay, shield, reason)
 
@@ -158,6 +155,7 @@ def fail_at(
         reason: The text of the error.
 
     Raises:
-        TimeoutError: On leaving the block, if the deadline has cancelled it.
+        TimeoutError: On leaving the block, if its deadline, and no call of ``cancel()``, has
+            interrupted it.
     """
     return _FailingScope(deadline, None, shield, reason)

@@ -88,12 +88,48 @@ def test_ctrl_c_ends_the_run_with_keyboard_interrupt(backend: Any) -> None:
 def test_functions_need_an_event_loop() -> None:
     for func in (
         penstock.current_time,
+        penstock.current_effective_deadline,
         penstock.get_cancelled_exc_class,
         penstock.CancelScope,
+        lambda: penstock.move_on_after(1),
+        lambda: penstock.move_on_at(1),
+        lambda: penstock.fail_after(1),
+        lambda: penstock.fail_at(1),
         penstock.create_task_group,
     ):
         with pytest.raises(penstock.NoEventLoopError):
             func()
+
+
+def test_run_of_what_cannot_be_awaited_is_a_type_error(backend: Any) -> None:
+    called = []
+    for wrong in (lambda: called.append(1), 5, "main", None):
+        with pytest.raises(TypeError):
+            backend.run(wrong)
+    assert called == [1]
+
+
+def test_run_with_the_wrong_arguments_is_a_type_error(backend: Any) -> None:
+    async def main(argument: int) -> None:
+        raise AssertionError
+
+    with pytest.raises(TypeError, match="argument"):
+        backend.run(main)
+
+
+def test_run_on_an_unknown_backend_starts_with_the_words_of_anyio() -> None:
+    for name in ("curio", "", "asyncio+uvloop"):
+        with pytest.raises(LookupError, match=r"^No such backend: "):
+            penstock.run(penstock.sleep, 0, backend=name)
+
+
+def test_run_can_be_called_again_after_it_has_failed(backend: Any) -> None:
+    async def fail() -> None:
+        raise KeyError
+
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            backend.run(fail)
 
 
 def test_backends_are_listed() -> None:

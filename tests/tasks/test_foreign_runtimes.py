@@ -192,6 +192,125 @@ async def test_anyio_fail_after_around_a_group_times_out() -> None:
                 tg.start_soon(penstock.sleep_forever)
 
 
+@pytest.mark.parametrize("backend_name", ["asyncio", "trio"])
+def test_anyio_shield_keeps_a_scope_out_on_trio_alone(backend_name: str) -> None:
+    """Trio keeps the shields of both.  On asyncio each library knows its own."""
+
+    async def main() -> None:
+        with penstock.CancelScope() as outer:
+            outer.cancel()
+            for wait in (anyio.sleep, penstock.sleep):
+                interrupted = False
+                with anyio.CancelScope(shield=True) as shielded:
+                    try:
+                        await wait(0.001)
+                    except penstock.get_cancelled_exc_class():
+                        interrupted = True
+                assert interrupted == (backend_name == "asyncio")
+                assert not shielded.cancelled_caught
+            await checkpoint()
+        assert outer.cancelled_caught
+
+    anyio.run(main, backend=backend_name)
+
+
+@pytest.mark.parametrize("backend_name", ["asyncio", "trio"])
+def test_shield_keeps_an_anyio_scope_out_on_trio_alone(backend_name: str) -> None:
+    async def main() -> None:
+        with anyio.CancelScope() as outer:
+            outer.cancel()
+            for wait in (anyio.sleep, penstock.sleep):
+                interrupted = False
+                with penstock.CancelScope(shield=True) as shielded:
+                    try:
+                        await wait(0.001)
+                    except penstock.get_cancelled_exc_class():
+                        interrupted = True
+                assert interrupted == (backend_name == "asyncio")
+                assert not shielded.cancelled_caught
+            await anyio.sleep(1)
+        assert outer.cancelled_caught
+
+    anyio.run(main, backend=backend_name)
+
+
+@anyio_test
+async def test_shields_of_both_libraries_keep_scopes_of_both_out() -> None:
+    with anyio.CancelScope() as outer:
+        with penstock.CancelScope() as inner:
+            outer.cancel()
+            inner.cancel()
+            with anyio.CancelScope(shield=True), penstock.CancelScope(shield=True):
+                await anyio.sleep(0.001)
+                await penstock.sleep(0.001)
+                await checkpoint()
+                reached = True
+            await anyio.sleep(1)
+        await anyio.sleep(1)
+    assert reached
+    assert outer.cancelled_caught
+
+
+@anyio_test
+async def test_timeouts_of_both_libraries_inside_each_other_end_their_own_blocks() -> None:
+    for outer, inner in ((anyio, penstock), (penstock, anyio)):
+        with outer.move_on_after(1) as outside:
+            with inner.move_on_after(0.001) as inside:
+                await outer.sleep(1)
+            await outer.sleep(0)
+        assert inside.cancelled_caught
+        assert not outside.cancel_called
+        with outer.move_on_after(0.001) as outside:
+            with inner.move_on_after(1) as inside:
+                await inner.sleep(1)
+            pytest.fail("the inner one has caught it")
+        assert outside.cancelled_caught
+        assert not inside.cancel_called
+    if (task := current_native_task()) is not None:
+        assert task.cancelling() == 0
+
+
+@anyio_test
+async def test_error_in_a_group_ends_the_tasks_of_the_other_librarys_group_inside_it() -> None:
+    for outer, inner in ((anyio, penstock), (penstock, anyio)):
+        ended = []
+
+        async def child(ended: list[int]) -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                ended.append(1)
+
+        async def fail() -> None:
+            raise KeyError
+
+        with pytest.raises(ExceptionGroup) as raised:
+            async with outer.create_task_group() as tg:
+                async with inner.create_task_group() as nested:
+                    nested.start_soon(child, ended)
+                    await anyio.wait_all_tasks_blocked()
+                    tg.start_soon(fail)
+        assert [type(exc) for exc in raised.value.exceptions] == [KeyError]
+        assert ended == [1]
+    if (task := current_native_task()) is not None:
+        assert task.cancelling() == 0
+
+
+@anyio_test
+async def test_cancellation_of_anyios_is_not_caught_by_a_scope_cancelled_later() -> None:
+    with anyio.CancelScope() as outer:
+        outer.cancel()
+        with penstock.CancelScope() as inner:
+            try:
+                await anyio.sleep(1)
+            finally:
+                inner.cancel()
+        await anyio.sleep(1)
+    assert outer.cancelled_caught
+    if (task := current_native_task()) is not None:
+        assert task.cancelling() == 0
+
+
 def current_native_task() -> asyncio.Task[Any] | None:
     try:
         return asyncio.current_task()

@@ -423,7 +423,7 @@ async def test_deaf_child_keeps_nobody_busy() -> None:
         tg.start_soon(deaf)
         await asyncio.sleep(0)
         tg.cancel_scope.cancel()
-    assert 4 < cancelled < 20
+    assert 4 < cancelled < 100
 
 
 if sys.version_info >= (3, 12):

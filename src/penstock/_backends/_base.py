@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from penstock._hotpath import Poller, ReadyBudget
+from penstock.abc._tasks import CancelScope
 
 if TYPE_CHECKING:
     from penstock._backends._tasks import TaskInfo
-    from penstock.abc._tasks import CancelScope, TaskGroup
+    from penstock.abc._tasks import TaskGroup
 
-__all__ = ("Backend", "ThreadLimiter", "Wait")
+__all__ = ("Backend", "BackendCancelScope", "ThreadLimiter", "Wait")
 
 T = TypeVar("T")
 
@@ -29,6 +30,17 @@ class ThreadLimiter(Protocol):
 
     async def acquire_on_behalf_of(self, borrower: object) -> None: ...
     def release_on_behalf_of(self, borrower: object) -> None: ...
+
+
+class BackendCancelScope(CancelScope):
+    """A backend's cancel scope: what it tells penstock beside what it tells everybody."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def expired(self) -> bool:
+        """Whether its deadline, and no call, has cancelled the scope."""
 
 
 class Backend(ABC):
@@ -138,7 +150,7 @@ class Backend(ABC):
         """Return the earliest deadline that the current task can feel; -inf once cancelled."""
 
     @abstractmethod
-    def create_cancel_scope(self, *, deadline: float, shield: bool) -> CancelScope: ...
+    def create_cancel_scope(self, *, deadline: float, shield: bool) -> BackendCancelScope: ...
 
     @abstractmethod
     def create_task_group(self) -> TaskGroup: ...

@@ -40,10 +40,12 @@ class TaskStatus(Protocol[T_contra]):
 class CancelScope(ABC):
     """A block whose waiting can be cancelled as a whole, at once or at a deadline.
 
-    Used once, as a context manager; it is left in the task that entered it, innermost first.
+    Used once, as a context manager; it is left in the task that entered it, innermost first.  A
+    cancelled scope catches the cancellations that leave it, unless a cancelled scope around it is
+    felt inside; from an exception group it takes the cancellations and lets the rest through.
     """
 
-    __slots__ = ()
+    __slots__ = ("__weakref__",)
 
     @abstractmethod
     def cancel(self, reason: str | None = None) -> None:

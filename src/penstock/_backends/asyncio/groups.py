@@ -96,8 +96,10 @@ class AsyncioTaskGroup(TaskGroup):
             outcome = await self._children_ended() or outcome
             self._active = False
             if outcome is None and self._child_cancelled:
-                cause = effective(scope)
-                outcome = None if cause is None else CancelledError(cause.message())
+                try:
+                    await self.states.checkpoint_if_cancelled()
+                except CancelledError as exc:
+                    outcome = exc
             native = scope.cancelled_natively()
             failed = bool(self._errors)
             if failed:
@@ -200,7 +202,7 @@ class AsyncioTaskGroup(TaskGroup):
     ) -> Any:
         if not self._active:
             raise RuntimeError(INACTIVE)
-        self.states.raise_if_cancelled()
+        await self.states.checkpoint_if_cancelled()
         home = AsyncioTaskGroup(self.states)  # of the child until it is up: the caller's
         status = StartStatus()
         handle: AsyncioTaskHandle[Any] | None = None
@@ -221,7 +223,7 @@ class AsyncioTaskGroup(TaskGroup):
             if error is not None:
                 raise error
             if not status.called:
-                self.states.raise_if_cancelled()
+                await self.states.checkpoint_if_cancelled()
                 raise RuntimeError(NOT_STARTED)
             assert handle is not None
             handle._start_value = status.value

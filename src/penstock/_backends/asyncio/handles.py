@@ -51,7 +51,7 @@ class AsyncioTaskHandle(TaskHandle[T_co]):
             self.scope.cancel("the handle of the task was cancelled")
 
     async def wait(self) -> None:
-        self.group.states.raise_if_cancelled()
+        await self.group.states.checkpoint_if_cancelled()
         if self.task.done():
             await asyncio.sleep(0)
         else:

@@ -60,28 +60,34 @@ class AsyncioBackend(Backend):
         return True
 
     async def settle(self) -> None:
-        self.states.raise_if_cancelled()
+        states = self.states
+        if states.cancelled:
+            await states.checkpoint_if_cancelled()
         budget = self.budget
         if budget.exhausted:
             budget.refill()  # before the yield: whoever runs meanwhile has a full budget
             await _one_turn()
-            self.states.raise_if_cancelled()
+            if states.cancelled:
+                await states.checkpoint_if_cancelled()
         budget.grant()
 
     async def checkpoint(self) -> None:
-        self.states.raise_if_cancelled()
+        states = self.states
+        if states.cancelled:
+            await states.checkpoint_if_cancelled()
         await _one_turn()
-        self.states.raise_if_cancelled()
+        if states.cancelled:
+            await states.checkpoint_if_cancelled()
 
     async def checkpoint_if_cancelled(self) -> None:
-        self.states.raise_if_cancelled()
+        await self.states.checkpoint_if_cancelled()
 
     async def cancel_shielded_checkpoint(self) -> None:
         with AsyncioCancelScope(self.states, shield=True):
             await _one_turn()
 
     async def sleep(self, delay: float) -> None:
-        self.states.raise_if_cancelled()
+        await self.states.checkpoint_if_cancelled()
         await asyncio.sleep(delay)
 
     def current_time(self) -> float:

@@ -1,15 +1,13 @@
-"""Level-triggered cancellation on asyncio, without a loop that spins.
+"""Which scope each task of an asyncio event loop is in, and how a cancellation gets there.
 
-asyncio cancels a task once; a scope cancels every wait inside it.  So a task in a cancelled scope
-is cancelled natively, watched until that has had its effect, and cancelled again if it waits
-again.  Lives here: which scope each task of an event loop is in, and that watch.  Scopes form a
-tree: a task's scopes are a chain, and the chains of a task group's children begin at its scope.
+Lives here: the watch that makes asyncio's cancellation, which comes once, last as long as a
+scope.  Its rules, and those of the scopes themselves, are at the top of ``scopes``.
 """
 
 from __future__ import annotations
 
 import math
-from asyncio import AbstractEventLoop, CancelledError, Future, Handle, Task, current_task
+from asyncio import AbstractEventLoop, CancelledError, Future, Handle, Task, current_task, sleep
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -23,10 +21,13 @@ if TYPE_CHECKING:
 __all__ = ("TaskState", "TaskStates", "effective", "effective_deadline", "only_cancelled")
 
 #: A task that swallows a cancellation and waits again meets the next one at once, this many
-#: times; afterwards with a pause that doubles from 1 ms up to 100 ms.
-PROMPT = 4
+#: times: enough to close a few dozen streams one after the other.
+PROMPT = 64
+
+#: Afterwards with a pause in seconds, which doubles from the first to the longest: a delivery
+#: costs some 50 us, so that a task that is deaf for good costs half a percent of a CPU.
 FIRST_PAUSE = 0.001
-LONGEST_PAUSE = 0.1
+LONGEST_PAUSE = 0.01
 
 
 class TaskState:
@@ -35,7 +36,8 @@ class TaskState:
     # I1  sent: exactly one cancel() of ours has not been given back by uncancel()
     # I2  hung is set only while sent; the task then waits for that future, which takes its time
     # I3  handle is set while a look at the task is due, late says that it is a pause away
-    # I4  at most one of handle and hung is set
+    # I4  at most one of handle and hung is set; while sent, one of them is
+    # I5  tries counts the cancellations since a scope was left for a place where none is felt
     __slots__ = ("handle", "hung", "late", "scope", "sent", "task", "tries")
 
     def __init__(self, task: ref[Task[Any]], scope: AsyncioCancelScope | None) -> None:
@@ -51,9 +53,9 @@ class TaskState:
 class TaskStates:
     """The scopes of all tasks of one event loop, and the delivery of their cancellations."""
 
-    # I5  cancelled counts the scopes that are entered and cancelled
-    # I6  the budget is held while cancelled > 0, so that every ready operation looks
-    # I7  by_task has a state, if any, for each task that lives; its keys call themselves off
+    # I6  cancelled counts the scopes that are entered and cancelled
+    # I7  the budget is held while cancelled > 0, so that every ready operation looks
+    # I8  by_task has a state, if any, for each task that lives; its keys call themselves off
     __slots__ = ("_budget", "by_task", "cancelled", "deadlines", "loop", "starting")
 
     def __init__(self, loop: AbstractEventLoop, budget: ReadyBudget) -> None:
@@ -109,26 +111,30 @@ class TaskStates:
         if self.cancelled and effective(state.scope) is not None:
             self.kick(state)
 
-    def raise_if_cancelled(self) -> None:
-        """Raise if the current task is in a cancelled scope.
+    async def checkpoint_if_cancelled(self) -> None:
+        """Raise if the current task is in a cancelled scope; make one that ignores it wait first.
 
         Raises:
             CancelledError: It is; the message names the scope, and the reason if there is one.
         """
-        if self.cancelled:
-            scope = self._pending()
-            if scope is not None:
-                raise CancelledError(scope.message())
+        state = self._current() if self.cancelled else None
+        if state is None or effective(state.scope) is None:
+            return
+        state.tries += 1
+        if state.tries > PROMPT:
+            await sleep(_pause(state))
+        scope = effective(state.scope)
+        if scope is not None:
+            raise CancelledError(scope.message())
 
-    def _pending(self) -> AsyncioCancelScope | None:
-        """Return the cancelled scope that the current task is in, if any.
+    def _current(self) -> TaskState | None:
+        """Return the state of the current task, if it has one.
 
         A function of its own: a task that is cancelled keeps the exception, whose traceback must
         not lead back to the task.
         """
         task = current_task(self.loop)
-        state = None if task is None else self.find(task)
-        return None if state is None else effective(state.scope)
+        return None if task is None else self.find(task)
 
     def parent(self, task: Task[Any]) -> Task[Any] | None:
         """Return the task that hosts the task group of ``task``, if it is in one."""
@@ -191,27 +197,37 @@ class TaskStates:
                 todo.append((state, scope))
 
     def kick(self, state: TaskState) -> None:
-        """Cancel the wait of a task that is in a cancelled scope, without patience."""
-        state.tries = 0
+        """Cancel the wait of a task that a cancellation has just reached."""
         if state.hung is not None:
             return  # cancelled already: what it waits for takes its time
         if state.handle is not None:
             if not state.late:
                 return
             state.handle.cancel()
-            state.handle = None
+            state.late, state.handle = False, None
         task = state.task()
         if task is None:
             return
         waiter = getattr(task, "_fut_waiter", None)
-        if waiter is None or waiter.done():
-            # It runs, has not started, or will see a result first: after that.
-            self._look_again(state, 0)
+        if waiter is None or _has_result(waiter):
+            self._look_again(state)  # it runs, has not started, or will see a result first
         else:
             self.give_back(state, task)
             self._cancel(state, task, waiter)
 
-    def _look_again(self, state: TaskState, pause: float) -> None:
+    def watch(self, state: TaskState) -> None:
+        """See to it that the task that runs, in a cancelled scope, is cancelled when it waits."""
+        if state.handle is None and state.hung is None:
+            self._look_again(state)
+
+    def calm(self, state: TaskState) -> None:
+        """Note that the task that runs is not in a cancelled scope any more."""
+        state.tries = 0
+        if state.late and state.handle is not None:
+            state.handle.cancel()
+            state.late, state.handle = False, None
+
+    def _look_again(self, state: TaskState, pause: float = 0) -> None:
         state.late = pause > 0
         if state.late:
             state.handle = self.loop.call_later(pause, self._look, state)
@@ -220,17 +236,18 @@ class TaskStates:
             state.handle = self.loop.call_soon(self._look, state)
 
     def _look(self, state: TaskState) -> None:
-        state.handle = None
+        was_late, state.late, state.handle = state.late, False, None
         task = state.task()
         if task is None or task.done():
             return
         self.give_back(state, task)  # its step has come and gone
         if effective(state.scope) is None:
-            state.tries = 0
             return
         waiter = getattr(task, "_fut_waiter", None)
-        if waiter is not None and waiter.done():
-            self._look_again(state, 0)
+        if waiter is not None and _has_result(waiter):
+            self._look_again(state)
+        elif state.tries >= PROMPT and not was_late:
+            self._look_again(state, _pause(state))
         else:
             self._cancel(state, task, waiter)
 
@@ -241,17 +258,14 @@ class TaskStates:
         state.sent = True
         task.cancel(scope.message())
         if waiter is None or waiter.done():
-            tries = state.tries - PROMPT
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries, 10)) if tries >= 0 else 0
-            self._look_again(state, pause)
+            self._look_again(state)
         else:  # another task, say: it is cancelled, and is not cancelled again
             state.hung = waiter
             waiter.add_done_callback(partial(self._wait_over, state))
 
     def _wait_over(self, state: TaskState, _waiter: Future[Any]) -> None:
         state.hung = None
-        if state.handle is None:
-            self._look(state)
+        self._look(state)
 
     def give_back(self, state: TaskState, task: Task[Any]) -> None:
         """Undo what our cancellation has added to ``task.cancelling()``.
@@ -285,6 +299,16 @@ def effective_deadline(scope: AsyncioCancelScope | None) -> float:
             break
         scope = scope._parent
     return deadline
+
+
+def _has_result(waiter: Future[Any]) -> bool:
+    """Whether a task that waits for ``waiter`` is about to go on, and not to be cancelled."""
+    return waiter.done() and not waiter.cancelled()
+
+
+def _pause(state: TaskState) -> float:
+    """Return how long a task that ignored so many cancellations is left in peace, in seconds."""
+    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(state.tries - PROMPT, 10))
 
 
 def only_cancelled(exc: BaseException) -> bool:

@@ -8,22 +8,26 @@ from typing import Self
 
 import trio
 
-from penstock.abc._tasks import CancelScope
+from penstock._backends._base import BackendCancelScope
 
 __all__ = ("TrioCancelScope",)
 
 _CANCEL_TAKES_REASON = "reason" in signature(trio.CancelScope.cancel).parameters
 
 
-class TrioCancelScope(CancelScope):
+class TrioCancelScope(BackendCancelScope):
     """A cancel scope of Trio."""
 
-    __slots__ = ("_scope",)
+    __slots__ = ("_called", "_scope")
 
     def __init__(self, scope: trio.CancelScope) -> None:
         self._scope = scope
+        self._called = False  # it was a call that has cancelled the scope
 
     def cancel(self, reason: str | None = None) -> None:
+        if self._scope.cancel_called:
+            return
+        self._called = True
         if _CANCEL_TAKES_REASON:
             self._scope.cancel(reason)
         else:
@@ -52,6 +56,10 @@ class TrioCancelScope(CancelScope):
     @property
     def cancelled_caught(self) -> bool:
         return self._scope.cancelled_caught
+
+    @property
+    def expired(self) -> bool:
+        return self._scope.cancel_called and not self._called
 
     def replace(self, scope: trio.CancelScope) -> None:
         """Go on as ``scope``, which was just entered."""
