@@ -17,7 +17,10 @@ OUTPUT = {
     "buffered.py": "b'GET' b'/index HTTP/1.1' b'host: a'\nb'\\x00\\x05'\nb'hello'\n",
     "hello.py": "b'Hello, world!'\n",
     "memory.py": "".join(f"received {n}\n" for n in range(6)) + "then [6, 7, 8, 9]\n",
+    "synchronization.py": "['e3b0c442', '6e340b9c', '96a296d2']\n[0, 1, 2, 3] False\n",
+    "tasks.py": "ready\n[0, 1, 4, 9]\n(ValueError('no such file'),)\n",
     "tcp.py": "b'HELLO!'\n",
+    "timeouts.py": "in time: False\ngoodbye\nTimeoutError: the peer was idle\n",
 }
 
 
@@ -36,7 +39,11 @@ def test_example_prints_what_it_promises(
 
 @pytest.mark.parametrize(
     ("document", "examples"),
-    [("README.md", {"hello.py"}), ("docs/streams.md", {"buffered.py", "memory.py", "tcp.py"})],
+    [
+        ("README.md", {"hello.py"}),
+        ("docs/streams.md", {"buffered.py", "memory.py", "tcp.py"}),
+        ("docs/tasks.md", {"synchronization.py", "tasks.py", "timeouts.py"}),
+    ],
 )
 def test_document_shows_the_example_as_it_is(document: str, examples: set[str]) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
@@ -50,7 +57,7 @@ def test_document_shows_the_example_as_it_is(document: str, examples: set[str]) 
     [
         "README.md",
         "CONTRIBUTING.md",
-        *(f"docs/{name}.md" for name in ("architecture", "differences", "streams")),
+        *(f"docs/{name}.md" for name in ("architecture", "differences", "streams", "tasks")),
     ],
 )
 def test_links_of_document_lead_somewhere(document: str) -> None:
