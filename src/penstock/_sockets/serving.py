@@ -38,24 +38,30 @@ class ConnectionLimit(int):
     An integer, because it is handed as ``max_connections`` to several listeners that are to keep
     to it together, through whatever is wrapped around them.
 
+    Args:
+        number: The highest.
+        shared: Whether several tasks accept.
+
     Raises:
         TypeError: It is not made of an integer.
         ValueError: It is below 1.
     """
 
     # I1  taken <= self
-    # I2  _accepting holds the scope of each task that waits for a connection, _full the wait of
-    #     each that waits for one to end
+    # I2  _accepting holds the scope of each task that waits for a connection, if shared; _full the
+    #     wait of each that waits for one to end
+    shared: bool
     taken: int
     _accepting: set[CancelScope]
     _full: set[Wait]
 
-    def __new__(cls, number: int) -> ConnectionLimit:
+    def __new__(cls, number: int, shared: bool = False) -> ConnectionLimit:
         if not isinstance(number, int) or isinstance(number, bool):
             raise TypeError(f"max_connections must be an integer or None, not {number!r}")
         if number < 1:
             raise ValueError(f"max_connections must be at least 1, not {number}")
         limit = super().__new__(cls, number)
+        limit.shared = shared
         limit.taken = 0
         limit._accepting = set()
         limit._full = set()
@@ -74,6 +80,10 @@ class ConnectionLimit(int):
                     await wait
                 finally:
                     self._full.discard(wait)
+            if not self.shared:
+                stream = await accept()
+                self.taken += 1
+                return stream
             with backend.create_cancel_scope(deadline=math.inf, shield=False) as scope:
                 self._accepting.add(scope)
                 try:
@@ -81,7 +91,7 @@ class ConnectionLimit(int):
                 finally:
                     self._accepting.discard(scope)
                 self.taken += 1
-                if self.taken >= self:  # a connection that came to another listener as well waits
+                if self.taken >= self:  # a connection that has come to another listener waits
                     for other in self._accepting:
                         other.cancel("there are as many connections as may be")
                 return stream
@@ -267,16 +277,23 @@ class Serving(Generic[T]):
         return self.cancelled_handlers
 
 
-def limit_of(max_connections: int | None) -> ConnectionLimit | None:
+def limit_of(max_connections: int | None, shared: bool = False) -> ConnectionLimit | None:
     """Return a limit of ``max_connections``, or the one that it is already.
+
+    Args:
+        max_connections: How many; None: any number.
+        shared: Whether several tasks accept.
 
     Raises:
         TypeError: It is neither an integer nor None.
         ValueError: It is below 1.
     """
-    if max_connections is None or isinstance(max_connections, ConnectionLimit):
-        return max_connections
-    return ConnectionLimit(max_connections)
+    if max_connections is None:
+        return None
+    if not isinstance(max_connections, ConnectionLimit):
+        return ConnectionLimit(max_connections, shared)
+    max_connections.shared |= shared
+    return max_connections
 
 
 def check_functions(handler: object, on_error: object) -> None:

@@ -64,7 +64,7 @@ class MultiListener(Listener[T_Stream]):
         check_functions(handler, on_error)
         keywords: dict[str, Any] = {}  # those that were given: AnyIO's listeners know none
         if max_connections is not None:
-            keywords["max_connections"] = limit_of(max_connections)
+            keywords["max_connections"] = limit_of(max_connections, len(self.listeners) > 1)
         if on_error is not None:
             keywords["on_error"] = on_error
 
@@ -91,16 +91,15 @@ class MultiListener(Listener[T_Stream]):
         await serve_in_group(serve_all, task_group)
 
     async def drain(self, deadline: float) -> int:
-        cancelled = 0
+        cancelled: list[int] = []
 
         async def drain_one(listener: Listener[T_Stream]) -> None:
-            nonlocal cancelled
-            cancelled += await listener.drain(deadline)
+            cancelled.append(await listener.drain(deadline))
 
         async with current_backend().create_task_group() as draining:
             for listener in self.listeners:
                 draining.start_soon(drain_one, listener)
-        return cancelled
+        return sum(cancelled)
 
     def statistics(self) -> ListenerStatistics:
         """Return the sums of what the listeners have counted."""
