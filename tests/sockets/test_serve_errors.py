@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import socket
 from typing import Any
 
 import pytest
-from socket_peers import HOST, listening, receive_all, until
+from socket_peers import HOST, listening, port_of, receive_all, until
 from socket_peers import every_descriptor_is_closed as every_descriptor_is_closed
 
 import penstock
 from penstock import ClosedResourceError, EndOfStream
-from penstock.abc import SocketAttribute, SocketStream
+from penstock.abc import AsyncResource, SocketAttribute, SocketStream
 
 
 async def fails(stream: SocketStream) -> None:
@@ -104,6 +106,27 @@ async def test_the_hook_is_not_asked_about_what_is_no_exception(error: BaseExcep
             assert receive_all(peer, 1) == b""
 
 
+async def test_an_error_on_the_way_out_of_a_cancelled_handler_is_not_lost() -> None:
+    """Closing its stream, which comes after it, meets the same cancellation."""
+    started = []
+
+    async def handler(stream: SocketStream) -> None:
+        started.append(stream)
+        try:
+            await penstock.sleep_forever()
+        finally:
+            raise ZeroDivisionError
+
+    async with listening() as (listener, port):
+        with socket.create_connection((HOST, port)) as peer:
+            with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
+                async with penstock.create_task_group() as tg:
+                    tg.start_soon(listener.serve, handler)
+                    await until(lambda: started)
+                    tg.cancel_scope.cancel()
+            assert receive_all(peer, 1) == b""
+
+
 async def test_the_hook_is_not_asked_about_cancellations() -> None:
     started = []
 
@@ -154,3 +177,36 @@ async def test_a_hook_that_is_no_plain_function_is_refused(hook: Any) -> None:
         for listener in (multi, multi.listeners[0]):
             with pytest.raises(TypeError, match="on_error must be a plain function"):
                 await listener.serve(fails, on_error=hook)
+
+
+def test_a_handler_whose_loop_was_closed_under_it_goes_without_a_word() -> None:
+    kept: list[Any] = []
+
+    class Spawner:
+        def start_soon(self, func: Any, /, *args: Any) -> None:
+            kept.append(asyncio.get_running_loop().create_task(func(*args)))
+
+    async def handler(stream: SocketStream) -> None:
+        kept.append(stream)
+        await penstock.sleep_forever()
+
+    async def serve_one() -> None:
+        (listener,) = (await penstock.create_tcp_listener(local_host=HOST)).listeners
+        kept.append(listener)
+        kept.append(asyncio.create_task(listener.serve(handler, Spawner())))
+        socket.create_connection((HOST, port_of(listener))).close()
+        await until(lambda: len(kept) == 4)
+
+    async def close() -> None:
+        for resource in kept:
+            if isinstance(resource, AsyncResource):
+                await resource.aclose()
+
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda loop, context: None)  # that tasks were pending
+    loop.run_until_complete(serve_one())
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+    asyncio.run(close())
+    kept.clear()
+    gc.collect()

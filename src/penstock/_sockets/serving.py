@@ -1,8 +1,8 @@
 """Serving connections: how many at once, what an exception of a handler ends, how serving ends.
 
 Lives here: what every listener does with connections, whatever they are.  How a connection is
-accepted is the listener's own affair: all that is asked of it is an ``accept()`` that has had no
-effect if it was cancelled.
+accepted is the listener's own affair.  All that is asked of it is an ``accept()`` that notices a
+cancellation before it takes a connection, even one that comes when the connection has come.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ConnectionLimit(int):
         ValueError: It is below 1.
     """
 
-    # I1  taken <= self
+    # I1  taken <= self, if every accept() notices cancellations as it should
     # I2  _accepting holds the scope of each task that waits for a connection, if shared; _full the
     #     wait of each that waits for one to end
     shared: bool

@@ -109,8 +109,8 @@ class MultiListener(Listener[T_Stream]):
     async def aclose(self) -> None:
         """Close every listener, whatever becomes of the others.
 
-        If several fail, the last exception is raised, with the others as its context.  If
-        cancelled, they are closed all the same.
+        If several fail, the last exception is raised.  If cancelled, they are closed all the
+        same.
         """
         async with AsyncExitStack() as stack:
             for listener in reversed(self.listeners):
