@@ -117,9 +117,9 @@ cdef class DatagramCalls(Readiness):
                 received = self._recvmsg_sock(size, packets, &room)
             else:
                 received = self._receive_batch(asked, size, with_address, packets, &room)
-            count -= received
-            if received < asked:
+            if not received:
                 break
+            count -= received
         self._budget.take_bytes(LARGEST_CALL - room)
         if not packets:
             self._raise_late()
