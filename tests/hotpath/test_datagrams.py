@@ -238,7 +238,12 @@ def test_every_form_of_an_ipv6_address_is_taken(loop, sock):
     near, far = sock("ipv6"), sock("ipv6")
     port = far.getsockname()[1]
     registration = loop.register(near)
-    for address in (("::1", port), ("::1", port, 7), ("0::1", port, 0, 0), (f"::1%{socket.if_nametoindex("lo")}", port)):
+    for address in (
+        ("::1", port),
+        ("::1", port, 7),
+        ("0::1", port, 0, 0),
+        (f"::1%{socket.if_nametoindex('lo')}", port),
+    ):
         assert registration.sendto(b"abc", address) == 3
         assert far.recv(100) == b"abc"
 

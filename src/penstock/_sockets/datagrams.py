@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from penstock._backends import Backend
+from penstock._backends import Backend, Wait
 from penstock._exceptions import BrokenResourceError, BusyResourceError
 from penstock._hotpath import Registration
 from penstock._sockets import multicast
@@ -240,12 +240,7 @@ class UNIXDatagrams(BoundDatagramSocket, UNIXDatagramSocket):
                 if wait is None:
                     await self._settle_writer()
                     continue
-                deadline = self._backend.current_time() + pause
-                try:
-                    with self._backend.create_cancel_scope(deadline=deadline, shield=False):
-                        await wait
-                finally:
-                    registration.writer = None
+                await self._pause(wait, pause)
                 registration.set_writable()
                 pause = min(2 * pause, LONGEST_PAUSE)
         except OSError as exc:
@@ -253,6 +248,22 @@ class UNIXDatagrams(BoundDatagramSocket, UNIXDatagramSocket):
         except (RuntimeError, TypeError):  # what event loops say to a wait of another one
             self._check_loop()
             raise
+
+    async def _pause(self, wait: Wait, seconds: float) -> None:
+        """Wait for so many seconds, or until the socket is closed.
+
+        The system tells of room whenever a send has failed for want of it, having given back the
+        memory that the send had taken: that ends nothing here, or this would spin.
+        """
+        registration = self._registration
+        deadline = self._backend.current_time() + seconds
+        try:
+            with self._backend.create_cancel_scope(deadline=deadline, shield=False):
+                while registration.fd >= 0:
+                    await wait
+                    registration.writer = wait = self._backend.new_wait()
+        finally:
+            registration.writer = None
 
 
 class ConnectedUNIXDatagrams(BoundDatagramSocket, ConnectedUNIXDatagramSocket):
