@@ -15,6 +15,7 @@ cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
     long PyLong_AsLongAndOverflow(object number, int* overflow) except? -1
     object PyUnicode_DecodeFSDefaultAndSize(const char* text, Py_ssize_t size)
+    object PyUnicode_DecodeASCII(const char* text, Py_ssize_t size, const char* errors)
     object PyUnicode_EncodeFSDefault(object text)
     bint PyBytes_CheckExact(object value)
     bint PyLong_CheckExact(object value)
@@ -64,6 +65,25 @@ cdef bint is_known(int family) noexcept:
     return family == AF_INET or family == AF_INET6 or family == AF_UNIX
 
 
+cdef Py_ssize_t _dotted(const unsigned char* octets, char* text) noexcept:
+    """Write an IPv4 address as text; return its length.  inet_ntop(3) takes 130 ns for it."""
+    cdef char* end = text
+    cdef int number
+    cdef unsigned char octet
+    for number in range(4):
+        octet = octets[number]
+        if octet >= 100:
+            end[0] = 48 + octet // 100
+            end += 1
+        if octet >= 10:
+            end[0] = 48 + octet // 10 % 10
+            end += 1
+        end[0] = 48 + octet % 10
+        end[1] = 46
+        end += 2
+    return end - text - 1
+
+
 cdef object to_python(sockaddr_storage* address, socklen_t length):
     """Return an address that the system wrote; of a known family, or of no length."""
     cdef char text[TEXT]
@@ -75,8 +95,8 @@ cdef object to_python(sockaddr_storage* address, socklen_t length):
         return None
     if address.ss_family == AF_INET:
         internet = <sockaddr_in*>address
-        inet_ntop(AF_INET, &internet.sin_addr, text, TEXT)
-        return text.decode("ascii"), <long>ntohs(internet.sin_port)
+        size = _dotted(<const unsigned char*>&internet.sin_addr, text)
+        return PyUnicode_DecodeASCII(text, size, NULL), <long>ntohs(internet.sin_port)
     if address.ss_family == AF_INET6:
         internet6 = <sockaddr_in6*>address
         inet_ntop(AF_INET6, &internet6.sin6_addr, text, TEXT)

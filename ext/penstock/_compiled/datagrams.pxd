@@ -7,6 +7,8 @@ cdef class DatagramCalls(Readiness):
     cdef int _receive_batch(
         self, int asked, Py_ssize_t size, bint with_address, list packets, Py_ssize_t* room
     ) except -1
-    cdef int _recvmsg_sock(self, Py_ssize_t size, list packets, Py_ssize_t* room) except -1
+    cdef int _recvfrom_many_sock(
+        self, Py_ssize_t size, list packets, Py_ssize_t* room
+    ) except -1
     cdef Py_ssize_t _send_to(self, const char* memory, Py_ssize_t size, object address) except -2
     cdef Py_ssize_t _sendto_sock(self, const char* memory, Py_ssize_t size, object address) except -2

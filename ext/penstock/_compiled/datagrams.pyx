@@ -114,7 +114,7 @@ cdef class DatagramCalls(Readiness):
         while count > 0 and room > 0:
             asked = min(count, at_once)
             if by_sock:
-                received = self._recvmsg_sock(size, packets, &room)
+                received = self._recvfrom_many_sock(size, packets, &room)
             else:
                 received = self._receive_batch(asked, size, with_address, packets, &room)
             if not received:
@@ -168,17 +168,19 @@ cdef class DatagramCalls(Readiness):
             room[0] -= messages[number].msg_len
         return received
 
-    cdef int _recvmsg_sock(self, Py_ssize_t size, list packets, Py_ssize_t* room) except -1:
+    cdef int _recvfrom_many_sock(
+        self, Py_ssize_t size, list packets, Py_ssize_t* room
+    ) except -1:
         """Receive at most one datagram, of a family that ``addresses`` does not know."""
         try:
-            data, _, flags, address = self.sock.recvmsg(size)
+            data, address = self.sock.recvfrom(size + 1)  # a byte more tells if it is too long
         except BlockingIOError:
             self.readable = self._late != 0
             return 0
         except OSError as exc:
             self._late = exc.errno or EIO
             return 0
-        if flags & MSG_TRUNC:
+        if len(data) > size:
             self._late = EMSGSIZE
         else:
             packets.append((data, address))

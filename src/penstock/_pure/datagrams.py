@@ -7,7 +7,6 @@ worth a call is known by ``readiness``.
 from __future__ import annotations
 
 import errno
-import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +25,10 @@ T = TypeVar("T")
 LARGEST_BATCH = 1024
 #: Bytes that a datagram of a batch may have.
 LARGEST_DATAGRAM = 1 << 20
+
+
+def _nbytes(packet: tuple[bytes, Any]) -> int:
+    return len(packet[0])
 
 
 class DatagramCalls(Readiness):
@@ -66,14 +69,18 @@ class DatagramCalls(Readiness):
         Returns:
             The datagrams, at least one; None as in :meth:`recvfrom`.
         """
-        return self._receive_many(max_packets, max_bytes, lambda data, address: data)
+        return self._receive_many(max_packets, max_bytes, self._sock.recv, len)
 
     def recvfrom_many(self, max_packets: int, max_bytes: int) -> list[tuple[bytes, Any]] | None:
         """Receive the datagrams that are there, with addresses; otherwise as :meth:`recv_many`."""
-        return self._receive_many(max_packets, max_bytes, lambda data, address: (data, address))
+        return self._receive_many(max_packets, max_bytes, self._sock.recvfrom, _nbytes)
 
     def _receive_many(
-        self, max_packets: int, max_bytes: int, packet_of: Callable[[bytes, Any], T]
+        self,
+        max_packets: int,
+        max_bytes: int,
+        call: Callable[[int], T],
+        nbytes_of: Callable[[T], int],
     ) -> list[T] | None:
         count = min(positive("max_packets", max_packets), LARGEST_BATCH)
         size = min(positive("max_bytes", max_bytes), LARGEST_DATAGRAM)
@@ -84,18 +91,19 @@ class DatagramCalls(Readiness):
         while count > 0 and room > 0:
             count -= 1
             try:
-                data, _, flags, address = self._sock.recvmsg(size)
+                packet = call(size + 1)  # one byte more tells whether it is too long
             except BlockingIOError:
                 self._readable = self._late != 0
                 break
             except OSError as exc:
                 self._late = exc.errno or errno.EIO
                 break
-            if flags & socket.MSG_TRUNC:
+            nbytes = nbytes_of(packet)
+            if nbytes > size:
                 self._late = errno.EMSGSIZE
             else:
-                packets.append(packet_of(data, address))
-                room -= len(data)
+                packets.append(packet)
+                room -= nbytes
         self._poller._budget.spend_bytes(LARGEST_CALL - room)
         if not packets:
             self._raise_late()
