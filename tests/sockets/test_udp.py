@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from collections.abc import Iterator
@@ -374,3 +375,30 @@ async def test_what_is_no_udp_socket_is_refused_and_stays_the_callers(cls: Any) 
                 os.fstat(sock.fileno())
     os.close(reader)
     os.close(writer)
+
+
+# -- failures ------------------------------------------------------------------------------
+
+
+async def test_failed_operation_leaves_no_reference_cycle() -> None:
+    async def fail() -> None:
+        with pytest.raises(OSError, match=r"255\.255"):
+            await create_connected_udp_socket("255.255.255.255", 9)
+        async with await create_udp_socket(local_host=HOST) as sock:
+            for host in ("::1", "255.255.255.255"):
+                with pytest.raises(BrokenResourceError):
+                    await sock.sendto(b"x", host, 9)
+
+    await fail()  # fills what is filled once
+    gc.collect()
+    gc.disable()
+    try:
+        await fail()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        garbage = [it for it in gc.garbage if isinstance(it, BaseException)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert garbage == []

@@ -62,9 +62,9 @@ class DatagramCalls(Readiness):
     def recv_many(self, max_packets: int, max_bytes: int) -> list[bytes] | None:
         """Receive the datagrams that are there.
 
-        At most ``max_packets``, at most 1,024, and no other once they have 256 KiB together.  One
-        that is longer than ``max_bytes``, or than 1 MiB, is lost, which is an error.  An error
-        behind the first datagram is raised by the next call.
+        At most ``max_packets``, at most 1,024, and no further system call once they have 256 KiB
+        together.  One that is longer than ``max_bytes``, or than 1 MiB, is lost, which is an
+        error.  An error behind the first datagram is raised by the next call.
 
         Returns:
             The datagrams, at least one; None as in :meth:`recvfrom`.

@@ -241,7 +241,7 @@ class UNIXDatagrams(BoundDatagramSocket, UNIXDatagramSocket):
                     await self._settle_writer()
                     continue
                 await self._pause(wait, pause)
-                registration.set_writable()
+                registration.set_writable()  # whether the system has said so or not
                 pause = min(2 * pause, LONGEST_PAUSE)
         except OSError as exc:
             raise BrokenResourceError from exc

@@ -6,8 +6,7 @@ What they do lives in ``datagrams``.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -204,22 +203,19 @@ def _open(
         sock.setblocking(False)
         options.apply(sock)
         if local is not None:
-            with _named(local):
-                sock.bind(local)
+            _do(sock.bind, local)
         if remote is not None:
-            with _named(remote):
-                sock.connect(remote)
+            _do(sock.connect, remote)
         return poller_of(backend).register(sock)
     except BaseException:
         sock.close()
         raise
 
 
-@contextmanager
-def _named(address: Any) -> Iterator[None]:
-    """Put an address into the messages of what is said about it."""
+def _do(call: Callable[[Any], None], address: Any) -> None:
+    """Bind or connect; what is said about the address names it."""
     try:
-        yield
+        call(address)
     except OSError as exc:
         raise OSError(exc.errno, f"{exc.strerror}: {show_address(*address[:2])}") from None
 

@@ -52,8 +52,8 @@ class _DatagramSocket(_SocketProvider, UnreliableObjectStream[T_Packet]):
         cancelled, no datagram was taken.
 
         Args:
-            max_packets: Longest result; at least 1.  At most 1,024 come at once, and none behind
-                those that have 256 KiB together.
+            max_packets: Longest result; at least 1.  At most 1,024 come at once, fewer if they
+                are long.
 
         Returns:
             What :meth:`receive` returns, at least once, in the order of arrival.
