@@ -27,18 +27,27 @@ def parameters(member):
     ]
 
 
+def members(cls):
+    """Return what a class has by name, what it inherits included."""
+    found = {}
+    for base in reversed(cls.__mro__[:-1]):
+        found |= vars(base)
+    return found
+
+
 def surface(cls):
     """Return what is public about a class: callables by parameters, the rest by name."""
-    names = {name for name in vars(cls) if not name.startswith("_")} | {"_check"} & vars(cls).keys()
+    found = members(cls)
+    names = {name for name in found if not name.startswith("_")} | {"_check"} & found.keys()
     return {
-        name: parameters(member) if inspect.isroutine(member := vars(cls)[name]) else "attribute"
+        name: parameters(member) if inspect.isroutine(member := found[name]) else "attribute"
         for name in names
     }
 
 
 def special(cls):
     """Return the special methods that are about use, not about implementation."""
-    return {"__len__", "__bytes__", "__repr__", "__iter__", "__enter__"} & vars(cls).keys()
+    return {"__len__", "__bytes__", "__repr__", "__iter__", "__enter__"} & members(cls).keys()
 
 
 def test_both_twins_have_the_same_classes():

@@ -2,7 +2,7 @@
 
 from penstock._compiled.budget import ReadyBudget as ReadyBudget
 from penstock._compiled.buffer import ReceiveBuffer as ReceiveBuffer
+from penstock._compiled.poller import Poller as Poller
 from penstock._compiled.queue import NOTHING as NOTHING
 from penstock._compiled.queue import ItemQueue as ItemQueue
-from penstock._compiled.sockio import Poller as Poller
-from penstock._compiled.sockio import Registration as Registration
+from penstock._compiled.registration import Registration as Registration

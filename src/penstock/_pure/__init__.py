@@ -2,7 +2,7 @@
 
 from penstock._pure.budget import ReadyBudget as ReadyBudget
 from penstock._pure.buffer import ReceiveBuffer as ReceiveBuffer
+from penstock._pure.poller import Poller as Poller
 from penstock._pure.queue import NOTHING as NOTHING
 from penstock._pure.queue import ItemQueue as ItemQueue
-from penstock._pure.sockio import Poller as Poller
-from penstock._pure.sockio import Registration as Registration
+from penstock._pure.registration import Registration as Registration

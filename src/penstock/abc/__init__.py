@@ -3,6 +3,13 @@
 from penstock.abc._attributes import TypedAttributeProvider as TypedAttributeProvider
 from penstock.abc._attributes import TypedAttributeSet as TypedAttributeSet
 from penstock.abc._attributes import typed_attribute as typed_attribute
+from penstock.abc._datagrams import ConnectedUDPSocket as ConnectedUDPSocket
+from penstock.abc._datagrams import ConnectedUNIXDatagramSocket as ConnectedUNIXDatagramSocket
+from penstock.abc._datagrams import IPAddressType as IPAddressType
+from penstock.abc._datagrams import UDPPacketType as UDPPacketType
+from penstock.abc._datagrams import UDPSocket as UDPSocket
+from penstock.abc._datagrams import UNIXDatagramPacketType as UNIXDatagramPacketType
+from penstock.abc._datagrams import UNIXDatagramSocket as UNIXDatagramSocket
 from penstock.abc._listeners import Listener as Listener
 from penstock.abc._listeners import ListenerStatistics as ListenerStatistics
 from penstock.abc._resources import AsyncResource as AsyncResource
