@@ -73,12 +73,16 @@ class RegisteredSocket(AsyncResource):
         if registration.fd >= 0:
             if registration.budget.foreign and not registration.budget.retired:
                 raise RuntimeError("this socket belongs to an event loop in another thread")
-            registration.close()
+            self._close()
         if self._backend.is_current():
             await self._backend.checkpoint_if_cancelled()
+
+    def _close(self) -> None:
+        """Close the socket, and end what else goes with it."""
+        self._registration.close()
 
     def __del__(self) -> None:
         registration = getattr(self, "_registration", None)
         if registration is not None and registration.fd >= 0:
-            registration.close()  # first: the warning may be an error
+            self._close()  # first: the warning may be an error
             warnings.warn(f"Unclosed {self!r}", ResourceWarning, stacklevel=1, source=self)
