@@ -32,6 +32,8 @@ from penstock._exceptions import WouldBlock as WouldBlock
 from penstock._hotpath import IMPLEMENTATION as IMPLEMENTATION
 from penstock._sockets.connecting import connect_tcp as connect_tcp
 from penstock._sockets.listening import create_tcp_listener as create_tcp_listener
+from penstock._sockets.unix_connecting import connect_unix as connect_unix
+from penstock._sockets.unix_listening import create_unix_listener as create_unix_listener
 from penstock._synchronization import Event as Event
 from penstock._synchronization import EventStatistics as EventStatistics
 from penstock._tasks import TASK_STATUS_IGNORED as TASK_STATUS_IGNORED
