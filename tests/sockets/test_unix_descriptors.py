@@ -553,27 +553,6 @@ async def test_every_operation_yields_where_the_budget_says_so(kind: Any) -> Non
     assert turns >= 20
 
 
-async def test_bytes_with_descriptors_count_as_work() -> None:
-    """A task that always finds much does not keep the others waiting."""
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await checkpoint()
-
-    async with two_streams(SEQPACKET) as (one, other):
-        async with penstock.create_task_group() as tg:
-            tg.start_soon(count)
-            await checkpoint()
-            for _ in range(40):
-                await one.send(bytes(60_000))
-                await other.receive()
-            tg.cancel_scope.cancel()
-    assert turns >= 8
-
-
 async def test_a_thousand_messages_with_descriptors_leave_nothing() -> None:
     async with two_streams() as (one, other):
         with pipes() as (pipe,):

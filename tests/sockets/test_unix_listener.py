@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from fcntl import LOCK_EX, flock
 from pathlib import Path
+from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 from typing import Any
 
 import pytest
@@ -340,6 +341,28 @@ async def test_a_listener_that_cannot_be_made_leaves_neither_path_nor_descriptor
     assert scope.cancelled_caught
     assert open_descriptors() == before
     assert not path.exists()
+
+
+def test_a_listener_that_cannot_be_watched_leaves_neither_path_nor_descriptor(
+    path: Path, backend: BackendUnderTest
+) -> None:
+    """The one descriptor that is left is the socket's: there is none for the poller."""
+
+    async def main() -> None:
+        before = open_descriptors()
+        limits = getrlimit(RLIMIT_NOFILE)
+        lowest_free = os.dup(0)
+        os.close(lowest_free)
+        setrlimit(RLIMIT_NOFILE, (lowest_free + 1, limits[1]))
+        try:
+            with pytest.raises(OSError, match="Too many open files"):
+                await penstock.create_unix_listener(path)
+        finally:
+            setrlimit(RLIMIT_NOFILE, limits)
+        assert open_descriptors() == before
+        assert not path.exists()
+
+    backend.run(main)
 
 
 # -- accepting -----------------------------------------------------------------------------

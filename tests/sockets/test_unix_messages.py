@@ -298,3 +298,32 @@ async def test_descriptors_with_every_message_change_nothing_for_who_does_not_wa
         for number in range(100):
             peer.sendmsg([b"%d" % number], rights(0))
             assert await stream.receive() == b"%d" % number
+
+
+@pytest.mark.parametrize("operation", ["send", "receive", "receive_into", "receive_fds"])
+async def test_bytes_count_as_work(operation: str) -> None:
+    """A task that always finds much does not keep the others waiting."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await checkpoint()
+
+    async with connected(SEQPACKET) as (stream, peer):
+        async with penstock.create_task_group() as tg:
+            tg.start_soon(count)
+            await checkpoint()
+            for _ in range(40):
+                if operation == "send":
+                    await stream.send(bytes(60_000))
+                    peer.recv(60_000)
+                    continue
+                peer.send(bytes(60_000))
+                if operation == "receive_fds":
+                    await stream.receive_fds(60_000, 1)
+                else:
+                    await receive_one(stream, operation == "receive_into")
+            tg.cancel_scope.cancel()
+    assert turns >= 4
