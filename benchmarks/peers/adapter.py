@@ -68,3 +68,6 @@ class Peer(Protocol):
 
     async def serve_echo(self, announce: Callable[[int], None]) -> None:
         """Echo what TCP connections send, for ever; ``announce`` the port."""
+
+    async def serve_udp_echo(self, announce: Callable[[int], None]) -> None:
+        """Send every datagram back to where it came from, for ever; ``announce`` the port."""

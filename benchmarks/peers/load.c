@@ -1,6 +1,6 @@
 /* Ping-pong load for an echo server on 127.0.0.1: one request under way per connection.
  *
- *     load PORT CONNECTIONS BYTES PID WINDOWS SECONDS
+ *     load tcp|udp PORT CONNECTIONS BYTES PID WINDOWS SECONDS
  *
  * Every request differs (connection and number are written into it) and every byte that comes
  * back is compared, in the warm-up and in the timed windows alike.  PID is the server: its CPU
@@ -49,7 +49,7 @@ static int64_t read_clock(clockid_t clock) {
     return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
-static void connect_to(struct connection *c, int port, size_t size, unsigned seed) {
+static void connect_to(struct connection *c, int type, int port, size_t size, unsigned seed) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     int on = 1;
 
@@ -61,12 +61,13 @@ static void connect_to(struct connection *c, int port, size_t size, unsigned see
         seed = seed * 1664525u + 1013904223u;
         c->request[i] = seed >> 24;
     }
-    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    c->fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
     if (c->fd < 0)
         die("socket");
     if (connect(c->fd, (struct sockaddr *)&address, sizeof address) < 0)
         die("connect to port %d", port);
-    if (setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
+    if (type == SOCK_STREAM &&
+        setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
         die("TCP_NODELAY");
 }
 
@@ -96,7 +97,7 @@ static int receive_reply(struct connection *c, size_t size) {
         die("recv");
     errno = 0;
     if (n == 0)
-        die("the server closed a connection");
+        die("a connection has ended, or a datagram was empty");
     if (c->received + n > size)
         die("the server sent more than it got");
     if (memcmp(buffer, c->request + c->received, n) != 0)
@@ -106,27 +107,28 @@ static int receive_reply(struct connection *c, size_t size) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 7) {
-        fputs("usage: load PORT CONNECTIONS BYTES PID WINDOWS SECONDS\n", stderr);
+    if (argc != 8) {
+        fputs("usage: load tcp|udp PORT CONNECTIONS BYTES PID WINDOWS SECONDS\n", stderr);
         return 2;
     }
-    int port = atoi(argv[1]), count = atoi(argv[2]), size = atoi(argv[3]);
-    int windows = atoi(argv[5]);
-    int64_t length = atof(argv[6]) * 1e9;
+    int type = strcmp(argv[1], "udp") ? SOCK_STREAM : SOCK_DGRAM;
+    int port = atoi(argv[2]), count = atoi(argv[3]), size = atoi(argv[4]);
+    int windows = atoi(argv[6]);
+    int64_t length = atof(argv[7]) * 1e9;
     if (count < 1 || size < (int)sizeof(uint64_t) || size > MAX_BYTES || windows < 1)
         die("CONNECTIONS and WINDOWS must be at least 1, BYTES in 8..%d", MAX_BYTES);
 
     clockid_t server_cpu;
-    errno = clock_getcpuclockid(atoi(argv[4]), &server_cpu);
+    errno = clock_getcpuclockid(atoi(argv[5]), &server_cpu);
     if (errno)
-        die("CPU clock of process %s", argv[4]);
+        die("CPU clock of process %s", argv[5]);
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     struct connection *connections = calloc(count, sizeof *connections);
     if (epoll < 0 || !connections)
         die("starting");
     for (int i = 0; i < count; i++) {
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
-        connect_to(&connections[i], port, size, i);
+        connect_to(&connections[i], type, port, size, i);
         if (epoll_ctl(epoll, EPOLL_CTL_ADD, connections[i].fd, &event) < 0)
             die("epoll_ctl");
     }

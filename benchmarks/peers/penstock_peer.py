@@ -70,3 +70,10 @@ async def serve_echo(announce: Callable[[int], None]) -> None:
     listener = await penstock.create_tcp_listener(local_host="127.0.0.1", local_port=0)
     announce(listener.extra(SocketAttribute.local_port))
     await listener.serve(echo)
+
+
+async def serve_udp_echo(announce: Callable[[int], None]) -> None:
+    async with await penstock.create_udp_socket(local_host="127.0.0.1") as udp:
+        announce(udp.extra(SocketAttribute.local_port))
+        async for data, (host, port) in udp:
+            await udp.sendto(data, host, port)

@@ -11,7 +11,7 @@ import os
 import sys
 from typing import Any
 
-from peers import tcp
+from peers import echo
 from peers.contenders import CONTENDERS, Contender, versions
 from peers.workloads import WORKLOADS, Workload, bare_await
 
@@ -33,7 +33,8 @@ def implementation(contender: Contender) -> str | None:
 def measure(contender: Contender, workload: Workload, loop: str, quick: bool) -> dict[str, Any]:
     """Verify, then time: the pass that was disturbed least counts."""
     if workload.body is None:
-        return tcp.measure(contender, loop, seconds=workload.scaled(quick) / 1000)
+        seconds = workload.scaled(quick) / 1000
+        return echo.measure(contender, loop, workload.name.removesuffix("-echo"), seconds)
     peer, body = contender.load(), workload.body
     count = workload.scaled(quick)
     bare = 0.0

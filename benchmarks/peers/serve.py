@@ -1,4 +1,4 @@
-"""The echo server under test: ``python -m peers.serve CONTENDER LOOP`` prints its port."""
+"""The echo server under test: ``python -m peers.serve CONTENDER LOOP tcp|udp`` prints its port."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def main() -> None:
     peer = contender.load()
 
     async def serve() -> int:
-        await peer.serve_echo(announce)
+        await (peer.serve_udp_echo if sys.argv[3] == "udp" else peer.serve_echo)(announce)
         return 0
 
     peer.run(serve, sys.argv[2])

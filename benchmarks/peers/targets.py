@@ -70,4 +70,8 @@ TARGETS = (
     *on("trio", "tcp-echo", "penstock", "trio", 1.8),
     Target("tcp-echo", "trio", "penstock", FLOOR, 2.0, ceiling=True),
     *on(ALL, "tcp-echo", "penstock-pure", "anyio", 1.5),
+    *on("asyncio", "udp-echo", "penstock", "anyio", 3),
+    *on("uvloop", "udp-echo", "penstock", "anyio", 1.7),
+    *on("trio", "udp-echo", "penstock", "trio", 2),
+    *on(ALL, "udp-echo", "penstock-pure", "anyio", 1.2),
 )

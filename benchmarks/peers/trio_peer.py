@@ -1,4 +1,4 @@
-"""Trio's own memory channels and SocketStream."""
+"""Trio's own memory channels and SocketStream, and its UDP sockets."""
 
 from __future__ import annotations
 
@@ -37,3 +37,12 @@ async def serve_echo(announce: Callable[[int], None]) -> None:
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     announce(listeners[0].socket.getsockname()[1])
     await trio.serve_listeners(echo, listeners)
+
+
+async def serve_udp_echo(announce: Callable[[int], None]) -> None:
+    with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as udp:
+        await udp.bind(("127.0.0.1", 0))
+        announce(udp.getsockname()[1])
+        while True:
+            data, address = await udp.recvfrom(65_536)
+            await udp.sendto(data, address)

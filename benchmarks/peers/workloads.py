@@ -213,5 +213,13 @@ WORKLOADS = {
             3_000,
             None,
         ),
+        Workload(
+            "udp-echo",
+            "UDP echo, 1 KiB, one socket and 50 peers: CPU of the server",
+            "datagram",
+            (*PENSTOCK, "anyio", "trio", "protocol"),
+            3_000,
+            None,
+        ),
     )
 }

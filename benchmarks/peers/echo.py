@@ -1,4 +1,4 @@
-"""The TCP echo measurement: server under test and load generator, each on a core of its own.
+"""The echo measurements, TCP and UDP: server under test and load generator, each on its own core.
 
 The server is a process that does nothing else; the generator (load.c) compares every byte that
 comes back and reads the server's CPU clock at both ends of each timed window.  Linux only.
@@ -71,12 +71,13 @@ def server(command: list[str], cpu: int) -> Iterator[tuple[int, int]]:
             raise RuntimeError(f"the server did not start: {last_line(log.read())}")
 
 
-def measure(contender: Contender, loop: str, seconds: float) -> dict[str, Any]:
+def measure(contender: Contender, loop: str, kind: str, seconds: float) -> dict[str, Any]:
     """Return the CPU of the server per request, in the timed window that was disturbed least.
 
     Args:
         contender: Who serves.
         loop: On which event loop.
+        kind: "tcp" or "udp".
         seconds: All windows together; a warm-up as long as one of them comes before.
 
     Raises:
@@ -85,12 +86,12 @@ def measure(contender: Contender, loop: str, seconds: float) -> dict[str, Any]:
     cpus = sorted(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as directory:
         if contender.adapter:
-            command = [sys.executable, "-m", "peers.serve", contender.name, loop]
+            command = [sys.executable, "-m", "peers.serve", contender.name, loop, kind]
         else:
             command = [compiled(contender.name, directory)]
         load = compiled("load", directory)
         with server(command, cpus[0]) as (pid, port):
-            arguments = (port, CONNECTIONS, BYTES, pid, WINDOWS, seconds / WINDOWS)
+            arguments = (kind, port, CONNECTIONS, BYTES, pid, WINDOWS, seconds / WINDOWS)
             report = subprocess.run(
                 [load, *map(str, arguments)],
                 capture_output=True,
