@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from penstock.abc._unix import Descriptor
+    from _typeshed import FileDescriptorLike
 
 __all__ = ("Ancillary", "close_all", "packed", "received_in", "room_for")
 
@@ -29,7 +29,7 @@ LABEL_BYTES = 256
 CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
-def packed(fds: Iterable[Descriptor]) -> Ancillary:
+def packed(fds: Iterable[FileDescriptorLike]) -> Ancillary:
     """Return descriptors as ``sendmsg`` takes them.
 
     Raises:
@@ -44,7 +44,7 @@ def packed(fds: Iterable[Descriptor]) -> Ancillary:
     return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, numbers)]
 
 
-def _number_of(fd: Descriptor) -> int:
+def _number_of(fd: FileDescriptorLike) -> int:
     if not isinstance(fd, int) and not hasattr(fd, "fileno"):
         raise TypeError(f"expected a descriptor or an object with fileno(), not {fd!r}")
     try:

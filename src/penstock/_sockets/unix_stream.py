@@ -26,9 +26,7 @@ from penstock._sockets.unix_descriptors import (
 from penstock.abc._unix import UNIXSocketStream
 
 if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer, WriteableBuffer
-
-    from penstock.abc._unix import Descriptor
+    from _typeshed import FileDescriptorLike, ReadableBuffer, WriteableBuffer
 
 __all__ = ("ConnectedUNIXStream", "MessageStream", "stream_of")
 
@@ -118,7 +116,7 @@ class ConnectedUNIXStream(ConnectedSocketStream, UNIXSocketStream):
             self._check_loop()
             raise
 
-    async def send_fds(self, message: ReadableBuffer, fds: Collection[Descriptor]) -> None:
+    async def send_fds(self, message: ReadableBuffer, fds: Collection[FileDescriptorLike]) -> None:
         registration = self._registration
         with _octets(message) as octets:
             if not octets:

@@ -6,26 +6,15 @@ import struct
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from socket import SOL_SOCKET, socket
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from penstock.abc._attributes import TypedAttributeSet, typed_attribute
 from penstock.abc._sockets import SocketStream
 
 if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
+    from _typeshed import FileDescriptorLike, ReadableBuffer
 
-__all__ = ("HasFileno", "PeerCredentials", "UNIXSocketAttribute", "UNIXSocketStream")
-
-
-class HasFileno(Protocol):
-    """A file, a socket, or anything else with a descriptor."""
-
-    def fileno(self) -> int:
-        """Return the descriptor."""
-
-
-#: What can be passed over a UNIX socket.
-Descriptor: TypeAlias = int | HasFileno
+__all__ = ("PeerCredentials", "UNIXSocketAttribute", "UNIXSocketStream")
 
 
 class PeerCredentials(NamedTuple):
@@ -48,6 +37,12 @@ class UNIXSocketStream(SocketStream):
 
     A receive other than :meth:`receive_fds` takes no descriptors: the system closes those that
     came with the bytes.
+
+    Over a socket of type ``SOCK_SEQPACKET`` it is a stream of messages.  Each send sends one, as
+    a whole or not at all; ``send_many`` makes one of all its buffers.  Each receive receives one,
+    which may be empty: only ``EndOfStream`` is the end.  A message that is longer than the
+    receive asks for, or than the system sends, is a ``BrokenResourceError`` of that one call: it
+    is lost, or was not sent, and the stream goes on behind it.
     """
 
     __slots__ = ()
@@ -71,7 +66,7 @@ class UNIXSocketStream(SocketStream):
         return await adopt_unix_stream(sock_or_fd)
 
     @abstractmethod
-    async def send_fds(self, message: ReadableBuffer, fds: Collection[Descriptor]) -> None:
+    async def send_fds(self, message: ReadableBuffer, fds: Collection[FileDescriptorLike]) -> None:
         """Send descriptors along with a message.
 
         The peer gets duplicates of them with the first byte of ``message``.  If cancelled, some
