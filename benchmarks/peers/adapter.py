@@ -107,5 +107,8 @@ class Peer(Protocol):
     async def serve_echo(self, announce: Callable[[int], None]) -> None:
         """Echo what TCP connections send, for ever; ``announce`` the port."""
 
+    async def serve_unix_echo(self, name: str, announce: Callable[[str], None]) -> None:
+        """Echo what connections to a UNIX socket send, for ever; ``announce`` its name."""
+
     async def serve_udp_echo(self, announce: Callable[[int], None]) -> None:
         """Send every datagram back to where it came from, for ever; ``announce`` the port."""

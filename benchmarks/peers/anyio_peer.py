@@ -90,6 +90,12 @@ async def serve_echo(announce: Callable[[int], None]) -> None:
     await listener.serve(echo)
 
 
+async def serve_unix_echo(name: str, announce: Callable[[str], None]) -> None:
+    listener = await anyio.create_unix_listener(name)
+    announce(name)
+    await listener.serve(echo)
+
+
 async def serve_udp_echo(announce: Callable[[int], None]) -> None:
     async with await anyio.create_udp_socket(local_host="127.0.0.1") as udp:
         announce(udp.extra(SocketAttribute.local_port))

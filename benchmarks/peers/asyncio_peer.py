@@ -69,3 +69,9 @@ async def serve_echo(announce: Callable[[int], None]) -> None:
     server = await asyncio.start_server(echo, "127.0.0.1", 0)
     announce(server.sockets[0].getsockname()[1])
     await server.serve_forever()
+
+
+async def serve_unix_echo(name: str, announce: Callable[[str], None]) -> None:
+    server = await asyncio.start_unix_server(echo, name)
+    announce(name)
+    await server.serve_forever()

@@ -1,4 +1,4 @@
-"""The echo measurements, TCP and UDP: server under test and load generator, each on its own core.
+"""The echo measurements: server under test and load generator, each on a core of its own.
 
 The server is a process that does nothing else; the generator (load.c) compares every byte that
 comes back and reads the server's CPU clock at both ends of each timed window.  Linux only.
@@ -50,8 +50,8 @@ def last_line(text: str) -> str:
 
 
 @contextmanager
-def server(command: list[str], cpu: int) -> Iterator[tuple[int, int]]:
-    """Run an echo server; give its process id and the port that it prints."""
+def server(command: list[str], cpu: int) -> Iterator[tuple[int, str]]:
+    """Run an echo server; give its process id and the address that it prints."""
     with (
         tempfile.TemporaryFile("w+") as log,
         subprocess.Popen(
@@ -61,12 +61,12 @@ def server(command: list[str], cpu: int) -> Iterator[tuple[int, int]]:
         try:
             output = cast("IO[str]", process.stdout)
             ready, _, _ = select([output], [], [], PATIENCE)
-            port = output.readline() if ready else ""
-            if port:
-                yield process.pid, int(port)
+            address = output.readline().rstrip() if ready else ""
+            if address:
+                yield process.pid, address
         finally:
             process.kill()
-        if not port:
+        if not address:
             log.seek(0)
             raise RuntimeError(f"the server did not start: {last_line(log.read())}")
 
@@ -77,7 +77,7 @@ def measure(contender: Contender, loop: str, kind: str, seconds: float) -> dict[
     Args:
         contender: Who serves.
         loop: On which event loop.
-        kind: "tcp" or "udp".
+        kind: "tcp", "udp" or "unix".
         seconds: All windows together; a warm-up as long as one of them comes before.
 
     Raises:
@@ -88,10 +88,10 @@ def measure(contender: Contender, loop: str, kind: str, seconds: float) -> dict[
         if contender.adapter:
             command = [sys.executable, "-m", "peers.serve", contender.name, loop, kind]
         else:
-            command = [compiled(contender.name, directory)]
+            command = [compiled(contender.name, directory), kind]
         load = compiled("load", directory)
-        with server(command, cpus[0]) as (pid, port):
-            arguments = (kind, port, CONNECTIONS, BYTES, pid, WINDOWS, seconds / WINDOWS)
+        with server(command, cpus[0]) as (pid, address):
+            arguments = (kind, address, CONNECTIONS, BYTES, pid, WINDOWS, seconds / WINDOWS)
             report = subprocess.run(
                 [load, *map(str, arguments)],
                 capture_output=True,

@@ -1,5 +1,9 @@
-/* The floor: a TCP echo server on epoll, level-triggered, one read and one write per request.
- * Listens on a free port of 127.0.0.1 and prints it.
+/* The floor: an echo server on epoll, level-triggered, one read and one write per request.
+ *
+ *     epoll tcp|unix
+ *
+ * Listens on a free port of 127.0.0.1, or on a free abstract name, and prints it (the name
+ * without the null byte).
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -9,8 +13,11 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
+#include <stddef.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { BUFFER = 65536, EVENTS = 256, BACKLOG = 1024 };
@@ -40,7 +47,22 @@ static int listen_on_free_port(void) {
     return fd;
 }
 
-static void accept_one(int epoll, int listener) {
+/* Bound to nothing, the socket gets an abstract name of the system's choice: unix(7). */
+static int listen_on_free_name(void) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t length = sizeof address;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address.sun_family) < 0 ||
+        listen(fd, BACKLOG) < 0 || getsockname(fd, (struct sockaddr *)&address, &length) < 0)
+        die("listening");
+    length -= offsetof(struct sockaddr_un, sun_path) + 1;
+    printf("%.*s\n", (int)length, address.sun_path + 1);
+    fflush(stdout);
+    return fd;
+}
+
+static void accept_one(int epoll, int listener, int tcp) {
     int on = 1, fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     if (fd < 0) {
@@ -48,7 +70,7 @@ static void accept_one(int epoll, int listener) {
             return;
         die("accept4");
     }
-    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
+    if (tcp && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
         die("TCP_NODELAY");
     watch(epoll, fd);
 }
@@ -74,8 +96,10 @@ static void echo(int fd) {
         close(fd);
 }
 
-int main(void) {
-    int epoll = epoll_create1(EPOLL_CLOEXEC), listener = listen_on_free_port();
+int main(int argc, char **argv) {
+    int tcp = argc < 2 || strcmp(argv[1], "unix");
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    int listener = tcp ? listen_on_free_port() : listen_on_free_name();
     struct epoll_event events[EVENTS];
 
     if (epoll < 0)
@@ -87,7 +111,7 @@ int main(void) {
             die("epoll_wait");
         for (int i = 0; i < ready; i++) {
             if (events[i].data.fd == listener)
-                accept_one(epoll, listener);
+                accept_one(epoll, listener, tcp);
             else
                 echo(events[i].data.fd);
         }

@@ -1,6 +1,8 @@
-/* Ping-pong load for an echo server on 127.0.0.1: one request under way per connection.
+/* Ping-pong load for an echo server on this machine: one request under way per connection.
  *
- *     load tcp|udp PORT CONNECTIONS BYTES PID WINDOWS SECONDS
+ *     load tcp|udp|unix ADDRESS CONNECTIONS BYTES PID WINDOWS SECONDS
+ *
+ * ADDRESS is a port, or with "unix" an abstract name without the null byte.
  *
  * Every request differs (connection and number are written into it) and every byte that comes
  * back is compared, in the warm-up and in the timed windows alike.  PID is the server: its CPU
@@ -13,12 +15,14 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -49,11 +53,30 @@ static int64_t read_clock(clockid_t clock) {
     return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
-static void connect_to(struct connection *c, int type, int port, size_t size, unsigned seed) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    int on = 1;
+/* Returns a socket that is connected. */
+static int connected(const char *kind, const char *where) {
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(atoi(where))};
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    int local = !strcmp(kind, "unix"), type = strcmp(kind, "udp") ? SOCK_STREAM : SOCK_DGRAM;
+    size_t length = strlen(where);
+    int on = 1, fd = socket(local ? AF_UNIX : AF_INET, type | SOCK_CLOEXEC, 0);
 
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd < 0)
+        die("socket");
+    if (length >= sizeof un.sun_path)
+        die("too long a name: %s", where);
+    memcpy(un.sun_path + 1, where, length);
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (local ? connect(fd, (struct sockaddr *)&un, offsetof(struct sockaddr_un, sun_path) + 1 + length)
+              : connect(fd, (struct sockaddr *)&in, sizeof in))
+        die("connect to %s %s", kind, where);
+    if (!strcmp(kind, "tcp") && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
+        die("TCP_NODELAY");
+    return fd;
+}
+
+static void prepare(struct connection *c, int fd, size_t size, unsigned seed) {
+    c->fd = fd;
     c->request = malloc(size);
     if (!c->request)
         die("malloc");
@@ -61,14 +84,6 @@ static void connect_to(struct connection *c, int type, int port, size_t size, un
         seed = seed * 1664525u + 1013904223u;
         c->request[i] = seed >> 24;
     }
-    c->fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
-    if (c->fd < 0)
-        die("socket");
-    if (connect(c->fd, (struct sockaddr *)&address, sizeof address) < 0)
-        die("connect to port %d", port);
-    if (type == SOCK_STREAM &&
-        setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
-        die("TCP_NODELAY");
 }
 
 /* The socket blocks, but never for long: the reply to what came before has been read. */
@@ -108,11 +123,10 @@ static int receive_reply(struct connection *c, size_t size) {
 
 int main(int argc, char **argv) {
     if (argc != 8) {
-        fputs("usage: load tcp|udp PORT CONNECTIONS BYTES PID WINDOWS SECONDS\n", stderr);
+        fputs("usage: load tcp|udp|unix ADDRESS CONNECTIONS BYTES PID WINDOWS SECONDS\n", stderr);
         return 2;
     }
-    int type = strcmp(argv[1], "udp") ? SOCK_STREAM : SOCK_DGRAM;
-    int port = atoi(argv[2]), count = atoi(argv[3]), size = atoi(argv[4]);
+    int count = atoi(argv[3]), size = atoi(argv[4]);
     int windows = atoi(argv[6]);
     int64_t length = atof(argv[7]) * 1e9;
     if (count < 1 || size < (int)sizeof(uint64_t) || size > MAX_BYTES || windows < 1)
@@ -128,7 +142,7 @@ int main(int argc, char **argv) {
         die("starting");
     for (int i = 0; i < count; i++) {
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
-        connect_to(&connections[i], type, port, size, i);
+        prepare(&connections[i], connected(argv[1], argv[2]), size, i);
         if (epoll_ctl(epoll, EPOLL_CTL_ADD, connections[i].fd, &event) < 0)
             die("epoll_ctl");
     }

@@ -8,7 +8,7 @@ from typing import cast
 
 from peers.asyncio_peer import run
 
-__all__ = ("run", "serve_echo", "serve_udp_echo")
+__all__ = ("run", "serve_echo", "serve_udp_echo", "serve_unix_echo")
 
 
 class Echo(asyncio.Protocol):
@@ -23,6 +23,12 @@ class Echo(asyncio.Protocol):
 async def serve_echo(announce: Callable[[int], None]) -> None:
     server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", 0)
     announce(server.sockets[0].getsockname()[1])
+    await server.serve_forever()
+
+
+async def serve_unix_echo(name: str, announce: Callable[[str], None]) -> None:
+    server = await asyncio.get_running_loop().create_unix_server(Echo, name)
+    announce(name)
     await server.serve_forever()
 
 

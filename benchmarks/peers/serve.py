@@ -1,4 +1,7 @@
-"""The echo server under test: ``python -m peers.serve CONTENDER LOOP tcp|udp`` prints its port."""
+"""The echo server under test: ``python -m peers.serve CONTENDER LOOP tcp|udp|unix``.
+
+It prints its port, or its abstract name without the null byte.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ import sys
 from peers.contenders import CONTENDERS
 
 
-def announce(port: int) -> None:
+def announce(address: int | str) -> None:
     """Tell the parent process where to connect."""
-    print(port, flush=True)
+    print(str(address).lstrip("\0"), flush=True)
 
 
 def main() -> None:
@@ -20,7 +23,10 @@ def main() -> None:
     peer = contender.load()
 
     async def serve() -> int:
-        await (peer.serve_udp_echo if sys.argv[3] == "udp" else peer.serve_echo)(announce)
+        if sys.argv[3] == "unix":
+            await peer.serve_unix_echo(f"\0peers-{os.getpid()}", announce)
+        else:
+            await (peer.serve_udp_echo if sys.argv[3] == "udp" else peer.serve_echo)(announce)
         return 0
 
     peer.run(serve, sys.argv[2])

@@ -52,6 +52,14 @@ async def serve_echo(announce: Callable[[int], None]) -> None:
     await trio.serve_listeners(echo, listeners)
 
 
+async def serve_unix_echo(name: str, announce: Callable[[str], None]) -> None:
+    with trio.socket.socket(trio.socket.AF_UNIX) as listening:
+        await listening.bind(name)
+        listening.listen()
+        announce(name)
+        await trio.serve_listeners(echo, [trio.SocketListener(listening)])
+
+
 async def serve_udp_echo(announce: Callable[[int], None]) -> None:
     with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as udp:
         await udp.bind(("127.0.0.1", 0))

@@ -365,6 +365,14 @@ WORKLOADS = {
             None,
         ),
         Workload(
+            "unix-echo",
+            "UNIX echo, 1 KiB, 50 connections: CPU of the server",
+            "request",
+            (*PENSTOCK, "anyio", "trio", "asyncio", "protocol", "epoll"),
+            3_000,
+            None,
+        ),
+        Workload(
             "udp-echo",
             "UDP echo, 1 KiB, one socket and 50 peers: CPU of the server",
             "datagram",

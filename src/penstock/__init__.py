@@ -37,12 +37,14 @@ from penstock._sockets.connecting import connect_tcp as connect_tcp
 from penstock._sockets.listening import create_tcp_listener as create_tcp_listener
 from penstock._sockets.udp import create_connected_udp_socket as create_connected_udp_socket
 from penstock._sockets.udp import create_udp_socket as create_udp_socket
+from penstock._sockets.unix_connecting import connect_unix as connect_unix
 from penstock._sockets.unix_datagrams import (
     create_connected_unix_datagram_socket as create_connected_unix_datagram_socket,
 )
 from penstock._sockets.unix_datagrams import (
     create_unix_datagram_socket as create_unix_datagram_socket,
 )
+from penstock._sockets.unix_listening import create_unix_listener as create_unix_listener
 from penstock._synchronization import CapacityLimiter as CapacityLimiter
 from penstock._synchronization import CapacityLimiterStatistics as CapacityLimiterStatistics
 from penstock._synchronization import Condition as Condition

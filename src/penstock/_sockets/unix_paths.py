@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from penstock._backends import Backend
 
-__all__ = ("BoundPath", "Path", "address_of", "at", "bind")
+__all__ = ("BoundPath", "Path", "address_of", "at", "bind", "check_kind")
 
 Path: TypeAlias = str | bytes | os.PathLike[Any]
 
@@ -34,6 +34,16 @@ def address_of(path: Path) -> bytes:
     if b"\0" in address and not address.startswith(b"\0"):
         raise ValueError(f"embedded null character in path: {path!r}")
     return address
+
+
+def check_kind(kind: int) -> None:
+    """Check a socket type.
+
+    Raises:
+        ValueError: It is neither ``SOCK_STREAM`` nor ``SOCK_SEQPACKET``.
+    """
+    if kind not in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
+        raise ValueError(f"kind must be SOCK_STREAM or SOCK_SEQPACKET, not {kind!r}")
 
 
 def at(path: Path, exc: OSError) -> OSError:

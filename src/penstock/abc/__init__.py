@@ -40,3 +40,6 @@ from penstock.abc._tasks import TaskGroup as TaskGroup
 from penstock.abc._tasks import TaskHandle as TaskHandle
 from penstock.abc._tasks import TaskSpawner as TaskSpawner
 from penstock.abc._tasks import TaskStatus as TaskStatus
+from penstock.abc._unix import PeerCredentials as PeerCredentials
+from penstock.abc._unix import UNIXSocketAttribute as UNIXSocketAttribute
+from penstock.abc._unix import UNIXSocketStream as UNIXSocketStream
