@@ -483,6 +483,12 @@ cdef class Registration:
         return 0
 
     def close(self):
+        if self.fd >= 0:
+            # Before the descriptor is closed: a duplicate of it would go on to have events.
+            self.release()
+            self.sock.close()
+
+    def release(self):
         cdef Poller poller = self._poller
         cdef int fd = self.fd
         if fd < 0:
@@ -494,16 +500,12 @@ cdef class Registration:
         for call_off in (self._call_off_reading, self._call_off_writing):
             if call_off is not None:
                 call_off()
-        # Before the descriptor is closed: a duplicate of it would go on to have events.  Fails
-        # where somebody has closed it behind the socket's back.
+        # Fails where somebody has closed it behind the socket's back.
         if poller._epoll >= 0 and self.sock.fileno() == fd:
             epoll_ctl(poller._epoll, EPOLL_CTL_DEL, fd, NULL)
-        try:
-            self.sock.close()
-        finally:
-            for wait in (self.reader, self.writer):
-                if wait is not None and not self._budget.is_foreign():
-                    poller._wake(wait)
+        for wait in (self.reader, self.writer):
+            if wait is not None and not self._budget.is_foreign():
+                poller._wake(wait)
 
 
 def _tell(Registration registration not None, writing):
