@@ -29,6 +29,7 @@ __all__ = (
     "backend_class",
     "bound_backend",
     "current_backend",
+    "has_ended",
 )
 
 #: The names of all backends, the default first.
@@ -115,13 +116,18 @@ def bound_backend(kernel: LoopBound, known: Backend | None = None) -> Backend:
         return known
     backend = current_backend()
     if budget is not backend.budget:
-        if budget is not None and not budget.retired:
-            for backends in Backend.__subclasses__():
-                backends.retire_ended()
-            if not budget.retired:
-                raise RuntimeError("this stream belongs to another event loop or thread")
+        if budget is not None and not has_ended(budget):
+            raise RuntimeError("this stream belongs to another event loop or thread")
         kernel.bind(backend.budget)
     return backend
+
+
+def has_ended(budget: ReadyBudget) -> bool:
+    """Whether the event loop of a budget has ended, be it without a word about it."""
+    if not budget.retired:
+        for backends in Backend.__subclasses__():
+            backends.retire_ended()
+    return budget.retired
 
 
 def _find_on_asyncio() -> Backend | None:
