@@ -12,7 +12,7 @@ import socket as stdlib
 import sys
 from typing import TYPE_CHECKING, Any, overload
 
-from penstock.socket._addresses import resolve_address, resolved
+from penstock.socket._addresses import IP_FAMILIES, resolve_address, resolved
 from penstock.socket._transfers import TransferringSocket
 
 if TYPE_CHECKING:
@@ -87,8 +87,18 @@ class SocketType(TransferringSocket):
                     self._sock.getsockopt, stdlib.SOL_SOCKET, stdlib.SO_ERROR
                 )
             )
+            if sys.platform == "linux" and self._is_tcp():
+                # Until it is asked again Linux holds that this call goes on, and the next one
+                # would get its end instead: ECONNABORTED, or nothing at all.
+                self._sock.connect_ex(address)
         if number:
             raise OSError(number, f"{os.strerror(number)}: {address!r}")
+
+    def _is_tcp(self) -> bool:
+        sock = self._sock
+        if sock.family not in IP_FAMILIES or sock.type != stdlib.SOCK_STREAM:
+            return False
+        return sock.proto in (0, stdlib.IPPROTO_TCP)
 
     async def accept(self) -> tuple[SocketType, Any]:
         """Accept one connection and return its socket and the address of its peer.
