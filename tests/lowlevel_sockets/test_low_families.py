@@ -92,20 +92,7 @@ async def test_netlink_waits_for_what_does_not_come():
 
 
 @pytest.mark.skipif(
-    not available(getattr(stdlib, "AF_ALG", -1), socket.SOCK_SEQPACKET), reason="no AF_ALG here"
-)
-async def test_the_kernel_hashes():
-    with socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET) as algorithm:
-        algorithm.bind(("hash", "sha256"))
-        operation, _ = await algorithm.accept()
-        with operation:
-            await operation.sendall(b"abc")
-            digest = await operation.recv(32)
-    assert digest.hex().startswith("ba7816bf")
-
-
-@pytest.mark.skipif(
-    not available(getattr(stdlib, "AF_PACKET", -1), socket.SOCK_RAW), reason="not for this user"
+    not available(socket.AF_PACKET, socket.SOCK_RAW), reason="for the superuser alone"
 )
 async def test_packets_of_the_loopback_interface():
     with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800)) as sock:
@@ -113,42 +100,11 @@ async def test_packets_of_the_loopback_interface():
         with stdlib.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
             peer.bind(("127.0.0.1", 0))
             to = peer.getsockname()
-            while True:
-                packet, address = await blocked_packet(sock, lambda: peer.sendto(b"needle", to))
-                if packet.endswith(b"needle"):
-                    break
+            peer.sendto(b"needle", to)
+            packet = b""
+            while not packet.endswith(b"needle"):
+                packet, address = await sock.recvfrom(1 << 16)
             assert address[0] == "lo"
-
-
-async def blocked_packet(sock, send):
-    send()
-    return await sock.recvfrom(1 << 16)
-
-
-def vsock_address():
-    """An address for a connection within this machine, or None."""
-    if not hasattr(stdlib, "AF_VSOCK"):
-        return None
-    try:
-        with stdlib.socket(stdlib.AF_VSOCK) as listening, stdlib.socket(stdlib.AF_VSOCK) as near:
-            listening.bind((stdlib.VMADDR_CID_ANY, stdlib.VMADDR_PORT_ANY))
-            listening.listen()
-            near.settimeout(1)
-            near.connect((1, listening.getsockname()[1]))  # VMADDR_CID_LOCAL
-            return (1, listening.getsockname()[1])
-    except OSError:
-        return None
-
-
-@pytest.mark.skipif(vsock_address() is None, reason="no vsock within this machine")
-async def test_vsock():
-    with socket.socket(socket.AF_VSOCK) as listening, socket.socket(socket.AF_VSOCK) as near:
-        listening.bind((socket.VMADDR_CID_ANY, socket.VMADDR_PORT_ANY))
-        listening.listen()
-        await near.connect((1, listening.getsockname()[1]))
-        far, _ = await listening.accept()
-        with far:
-            assert await blocked(far.recv, 9, then=lambda: os.write(near.fileno(), b"x")) == b"x"
 
 
 async def test_abstract_names():

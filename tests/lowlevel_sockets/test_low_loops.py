@@ -111,6 +111,7 @@ def test_loop_that_has_not_ended_keeps_its_sockets():
         first.close()
         peer.send(b"b")
         assert second.run_until_complete(ours.recv(1)) == b"b"
+        second.run_until_complete(second.shutdown_asyncgens())
     second.close()
 
 

@@ -23,7 +23,7 @@ Control = tuple[int, int, bytes]
 DONTWAIT = getattr(stdlib, "MSG_DONTWAIT", 0)
 NEVER_WAITING = DONTWAIT | stdlib.MSG_OOB | getattr(stdlib, "MSG_ERRQUEUE", 0)
 #: Received descriptors are not inherited by child programs, like every descriptor in Python.
-CLOEXEC = getattr(stdlib, "MSG_CMSG_CLOEXEC", 0)
+CLOEXEC = int(getattr(stdlib, "MSG_CMSG_CLOEXEC", 0))
 NO_ROOM = -1
 
 

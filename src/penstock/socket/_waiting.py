@@ -90,8 +90,8 @@ class WaitingSocket:
                     try:
                         await wait
                     except (RuntimeError, TypeError):  # what loops say to a wait of another one
-                        self._enter()
-                        raise
+                        if self._enter()[1] is registration:
+                            raise
                     finally:
                         registration.reader = None
                     continue
@@ -117,8 +117,8 @@ class WaitingSocket:
                     try:
                         await wait
                     except (RuntimeError, TypeError):  # what loops say to a wait of another one
-                        self._enter()
-                        raise
+                        if self._enter()[1] is registration:
+                            raise
                     finally:
                         registration.writer = None
                     continue
