@@ -28,6 +28,12 @@ def detach(sock):
     os.close(fd)
 
 
+def surrender(sock):
+    fd, family = sock.fileno(), sock.family
+    with sock._surrender() as theirs:  # as from_socket() of the streams does
+        assert (theirs.fileno(), theirs.family) == (fd, family)
+
+
 def leave(sock):
     with sock:
         pass
@@ -38,7 +44,7 @@ def fail(sock):
         raise ZeroDivisionError
 
 
-DOORS = [close, detach, leave, fail]
+DOORS = [close, detach, surrender, leave, fail]
 CALLS = {
     "recv": lambda sock: sock.recv(1),
     "recv with flags": lambda sock: sock.recv(1, socket.MSG_PEEK),

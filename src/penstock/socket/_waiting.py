@@ -176,6 +176,10 @@ class WaitingSocket:
         self._leave()
         return self._sock.detach()
 
+    def _surrender(self) -> stdlib.socket:
+        """Close this object, and return its socket to whoever goes on with it."""
+        return stdlib.socket(self._sock.family, self._sock.type, self._sock.proto, self.detach())
+
     def close(self) -> None:
         """Close the socket; again: do nothing.
 
