@@ -1,5 +1,6 @@
 """Bad input gets what the standard library's blocking socket says to it."""
 
+import select
 import socket as stdlib
 
 import pytest
@@ -44,6 +45,7 @@ def made(family, kind):
         sock.connect(peer.getsockname())
         peer.connect(sock.getsockname())
     peer.send(b"abcdef")
+    assert select.select([sock], [], [], 30)[0]  # MSG_DONTWAIT is among the arguments
     return sock, peer
 
 

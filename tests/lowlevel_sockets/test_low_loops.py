@@ -20,6 +20,8 @@ from low_peers import (
 
 import penstock
 from penstock import ClosedResourceError, NoEventLoopError, socket
+from penstock._backends import current_backend
+from penstock._readiness import poller_of
 from penstock.lowlevel import checkpoint
 
 
@@ -53,9 +55,11 @@ def test_call_without_a_loop_says_so():
 
 
 def test_socket_is_used_by_one_loop_after_another(backend):
+    pollers = []
     with pair() as (ours, peer):
 
         async def use():
+            pollers.append(poller_of(current_backend()))
             assert registered() == 0
             for _ in range(3):
                 assert await blocked(ours.recv, 9, then=lambda: peer.send(b"x")) == b"x"
@@ -66,6 +70,7 @@ def test_socket_is_used_by_one_loop_after_another(backend):
         for _ in range(3):
             backend.run(use)
         penstock.run(use, backend="trio" if backend.name == "asyncio" else "asyncio")
+        assert [len(poller) for poller in pollers] == [0, 0, 0, 1]
 
 
 async def test_another_thread_s_loop_is_refused():
