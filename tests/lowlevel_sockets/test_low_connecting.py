@@ -20,6 +20,7 @@ from low_peers import (
 
 import penstock
 from penstock import ClosedResourceError, socket
+from penstock.lowlevel import checkpoint
 
 LISTENING = [
     (socket.AF_INET, (HOST, 0)),
@@ -159,14 +160,24 @@ async def test_full_queue_of_a_unix_listener_is_waited_for():
             assert second.getpeername() == address
 
 
-async def test_closing_wakes_a_task_that_waits_for_room_in_the_queue_of_a_listener():
+async def test_closing_wakes_who_waits_for_room_in_a_queue_within_a_turn():
     with stdlib.socket(socket.AF_UNIX) as listening, stdlib.socket(socket.AF_UNIX) as first:
         listening.bind("")
         listening.listen(0)
         first.connect(listening.getsockname())
         with socket.socket(socket.AF_UNIX) as second:
-            result = await blocked(second.connect, listening.getsockname(), then=second.close)
-            assert isinstance(result, ClosedResourceError)
+            outcomes = []
+
+            async def connect():
+                outcomes.append(await outcome(second.connect, listening.getsockname()))
+
+            async with penstock.create_task_group() as tg:
+                tg.start_soon(connect)
+                await penstock.sleep(0.1)  # until the pauses are longer than a turn
+                second.close()
+                for _ in range(3):
+                    await checkpoint()
+                assert [type(x) for x in outcomes] == [ClosedResourceError]
 
 
 async def test_peer_that_resets_before_it_is_accepted_leaves_a_socket_that_says_so():
