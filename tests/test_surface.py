@@ -7,10 +7,10 @@ import sys
 import pytest
 
 import penstock
-from penstock import abc, lowlevel, to_thread
+from penstock import abc, lowlevel, socket, to_thread
 from penstock.streams import buffered, memory
 
-PUBLIC = [penstock, abc, lowlevel, to_thread, buffered, memory]
+PUBLIC = [penstock, abc, lowlevel, socket, to_thread, buffered, memory]
 
 
 def coroutine_functions():
@@ -42,6 +42,7 @@ def test_modules_are_there_after_a_plain_import():
     program = """if True:
         import penstock
         penstock.to_thread.run_sync, penstock.lowlevel.checkpoint, penstock.abc.TaskGroup
+        penstock.socket.AF_INET
     """
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
 

@@ -6,6 +6,7 @@ Public names only.  Byte and object streams with a purpose of their own live in
 
 from penstock import abc as abc
 from penstock import lowlevel as lowlevel
+from penstock import socket as socket
 from penstock import to_thread as to_thread
 from penstock._backends import TaskInfo as TaskInfo
 from penstock._eventloop import current_time as current_time

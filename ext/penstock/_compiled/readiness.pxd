@@ -11,13 +11,13 @@ cdef class Readiness:
     #     have blocked; or by a short read, on TCP alone, and only while no event has told of a
     #     hang-up or urgent data (on any other socket something can lie behind a short read)
     # I2  reader and writer are cleared by the task that set them, and by nobody else
-    # I3  closed: fd < 0, and both flags are clear
+    # I3  closed or released: fd < 0, and both flags are clear
     # I4  late is the number of an error that came behind datagrams of one batch, which were handed
     #     out: the next receive raises it; 0: there is none; readable is set while there is one
     cdef Poller _poller
     cdef ReadyBudget _budget         # the poller's
     cdef readonly object sock
-    cdef readonly int fd             # -1 once closed
+    cdef readonly int fd             # -1 once closed or released
     cdef readonly bint readable      # whether receiving, or accepting, is worth a try
     cdef readonly bint writable      # whether sending is worth a try
     cdef bint _armed                 # whether events of writability are asked for

@@ -130,6 +130,12 @@ cdef class Readiness:
         return 0
 
     def close(self):
+        if self.fd >= 0:
+            # Before the descriptor is closed: a duplicate of it would go on to have events.
+            self.release()
+            self.sock.close()
+
+    def release(self):
         cdef int fd = self.fd
         if fd < 0:
             return
@@ -139,12 +145,9 @@ cdef class Readiness:
         for call_off in (self._call_off_reading, self._call_off_writing):
             if call_off is not None:
                 call_off()
-        try:
-            self.sock.close()
-        finally:
-            for wait in (self.reader, self.writer):
-                if wait is not None and not self._budget.is_foreign():
-                    self._poller._wake(wait)
+        for wait in (self.reader, self.writer):
+            if wait is not None and not self._budget.is_foreign():
+                self._poller._wake(wait)
 
 
 def _tell(Readiness registration not None, writing):

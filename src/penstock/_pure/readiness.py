@@ -43,7 +43,7 @@ class Readiness:
     #     have blocked; or by a short read, on TCP alone, and only while no event has told of a
     #     hang-up or urgent data (on any other socket something can lie behind a short read)
     # I2  reader and writer are cleared by the task that set them, and by nobody else
-    # I3  closed: fd < 0, and both flags are clear
+    # I3  closed or released: fd < 0, and both flags are clear
     # I4  late is the number of an error that came behind datagrams of one batch, which were handed
     #     out: the next receive raises it; 0: there is none; readable is set while there is one
     __slots__ = (
@@ -88,7 +88,7 @@ class Readiness:
 
     @property
     def fd(self) -> int:
-        """The descriptor; -1 once closed."""
+        """The descriptor; -1 once closed or released."""
         return self._fd
 
     @property
@@ -203,6 +203,13 @@ class Readiness:
 
     def close(self) -> None:
         """Leave the poller, close the socket, and end the waits on it; again: do nothing."""
+        if self._fd >= 0:
+            # Before the descriptor is closed: a duplicate of it would go on to have events.
+            self.release()
+            self._sock.close()
+
+    def release(self) -> None:
+        """Leave the poller and end the waits; the socket stays open; again: do nothing."""
         fd, self._fd = self._fd, -1
         if fd < 0:
             return
@@ -213,15 +220,11 @@ class Readiness:
         for call_off in self._watches:
             if call_off is not None:
                 call_off()
-        # Before the descriptor is closed: a duplicate of it would go on to have events.
         if poller._epoll is not None and self._sock.fileno() == fd:
             try:
                 poller._epoll.unregister(fd)
             except OSError:
                 pass  # somebody has closed it behind the socket's back
-        try:
-            self._sock.close()
-        finally:
-            for wait in (self.reader, self.writer):
-                if wait is not None and not poller._budget.foreign:
-                    poller._wake(wait)
+        for wait in (self.reader, self.writer):
+            if wait is not None and not poller._budget.foreign:
+                poller._wake(wait)

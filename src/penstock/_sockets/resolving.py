@@ -11,7 +11,7 @@ import idna
 
 from penstock import to_thread
 
-__all__ = ("AddressInfo", "Host", "resolve", "show_address")
+__all__ = ("AddressInfo", "Host", "look_up", "resolve", "show_address")
 
 #: family, type, protocol, canonical name, address: as ``socket.getaddrinfo`` returns it.
 AddressInfo: TypeAlias = tuple[Any, Any, int, str, Any]
@@ -41,27 +41,47 @@ async def resolve(
 ) -> Sequence[AddressInfo]:
     """Look up the TCP addresses of a host, in the order in which the system prefers them.
 
-    Numeric addresses are not looked up; names are, in a worker thread that is abandoned on
-    cancellation.
+    If cancelled, a look-up that was begun is abandoned.
 
     Raises:
         socket.gaierror: There is no such host; its name is in the message.
         TypeError: ``host`` is neither a name nor an address.
         ValueError: ``host`` has characters that no name may have.
     """
-    name: bytes | str | None
-    if host is None or isinstance(host, IPv4Address | IPv6Address):
-        name = None if host is None else str(host)
-    elif not isinstance(host, str):
+    if host is not None and not isinstance(host, str | IPv4Address | IPv6Address):
         raise TypeError(f"host must be a string or an IP address, not {host!r}")
-    elif "\0" in host:  # the system would look up what stands before it
-        raise ValueError(f"a host name has no null character: {host!r}")
-    else:
+    name = None if host is None else str(host)
+    return await look_up(name, port, family, socket.SOCK_STREAM, 0, flags)
+
+
+async def look_up(
+    host: bytes | str | None,
+    port: bytes | str | int | None,
+    family: int,
+    kind: int,
+    protocol: int,
+    flags: int,
+) -> Sequence[AddressInfo]:
+    """Do what :func:`socket.getaddrinfo` does, names outside ASCII by IDNA 2008.
+
+    Numeric addresses are not looked up; names are, in a worker thread that is abandoned on
+    cancellation.
+
+    Raises:
+        socket.gaierror: There is no such host or service; the host is in the message.
+        ValueError: ``host`` has characters that no name may have.
+    """
+    name: bytes | None
+    if isinstance(host, str):
         # As bytes: the codec that a str passes through refuses what is no name with UnicodeError.
         name = host.encode() if host.isascii() else idna.encode(host, uts46=True)
+    else:
+        name = host
+    if name is not None and b"\0" in name:  # the system would look up what stands before it
+        raise ValueError(f"a host name has no null character: {host!r}")
     numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
     try:
-        return socket.getaddrinfo(name, port, family, socket.SOCK_STREAM, 0, flags | numeric)
+        return socket.getaddrinfo(name, port, family, kind, protocol, flags | numeric)
     except socket.gaierror as exc:
         if exc.errno != socket.EAI_NONAME:
             raise _unknown(host, exc) from None
@@ -71,8 +91,8 @@ async def resolve(
             name,
             port,
             family,
-            socket.SOCK_STREAM,
-            0,
+            kind,
+            protocol,
             flags,
             abandon_on_cancel=True,
         )
@@ -81,4 +101,4 @@ async def resolve(
 
 
 def _unknown(host: object, exc: socket.gaierror) -> socket.gaierror:
-    return socket.gaierror(exc.errno, f"{exc.strerror}: {str(host)!r}")
+    return socket.gaierror(exc.errno, f"{exc.strerror}: {host!r}")
