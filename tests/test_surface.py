@@ -8,9 +8,9 @@ import pytest
 
 import penstock
 from penstock import abc, lowlevel, socket, to_thread
-from penstock.streams import buffered, memory
+from penstock.streams import buffered, memory, stapled
 
-PUBLIC = [penstock, abc, lowlevel, socket, to_thread, buffered, memory]
+PUBLIC = [penstock, abc, lowlevel, socket, to_thread, buffered, memory, stapled]
 
 
 def coroutine_functions():
