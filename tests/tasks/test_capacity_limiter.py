@@ -179,3 +179,24 @@ def test_borrower_that_asks_again_after_its_wait_was_cancelled_keeps_its_place(
         assert limiter.statistics().borrowers == ("a",)
 
     asyncio_backend.run(main)
+
+
+async def test_tokens_are_not_touched_from_another_thread() -> None:
+    limiter = CapacityLimiter(0)
+
+    def change() -> None:
+        limiter.total_tokens = 1
+
+    async with penstock.create_task_group() as tg:
+        tg.start_soon(limiter.acquire_on_behalf_of, "a")
+        await wait_all_tasks_blocked()
+        calls = (
+            change,
+            lambda: limiter.acquire_on_behalf_of_nowait("b"),
+            lambda: limiter.release_on_behalf_of("b"),
+        )
+        for call in calls:
+            with pytest.raises(RuntimeError, match="this CapacityLimiter belongs to another"):
+                await penstock.to_thread.run_sync(call)
+        assert limiter.total_tokens == 0
+        limiter.total_tokens = 1

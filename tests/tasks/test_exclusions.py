@@ -450,3 +450,51 @@ def test_cancelled_waiter_leaves_no_reference_cycle(thing: Any, backend: Any) ->
             gc.garbage.clear()
 
     assert backend.run(main) == []
+
+
+@pytest.mark.parametrize("kind", ["Event", *EXCLUSIONS])
+def test_task_that_waited_has_a_full_ready_budget(kind: str, asyncio_backend: Any) -> None:
+    ready = penstock.Event()
+    ready.set()
+
+    async def wait_once(tg: Any) -> None:
+        if kind == "Event":
+            event = penstock.Event()
+            asyncio.get_running_loop().call_soon(event.set)
+            await event.wait()
+            return
+        thing = EXCLUSIONS[kind]()
+
+        async def hold() -> None:
+            async with thing:
+                await checkpoint()
+                await checkpoint()
+
+        tg.start_soon(hold)
+        await checkpoint()
+        async with thing:
+            pass
+
+    async def turns_with(budget: int) -> int:
+        set_ready_budget(budget)
+        turns = 0
+
+        async def count_turns() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        async with penstock.create_task_group() as tg:
+            tg.start_soon(count_turns)
+            for _ in range(30):
+                await wait_once(tg)
+                for _ in range(5):
+                    await ready.wait()
+            tg.cancel_scope.cancel()
+        return turns
+
+    async def main() -> None:
+        assert await turns_with(8) == await turns_with(10**6)
+
+    asyncio_backend.run(main)

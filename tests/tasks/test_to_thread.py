@@ -326,16 +326,19 @@ def test_threads_end_with_their_loop(asyncio_backend: Any) -> None:
 
 
 def test_function_abandoned_beyond_the_end_of_its_loop_does_no_harm(asyncio_backend: Any) -> None:
-    go_on = threading.Event()
+    started, go_on = threading.Event(), threading.Event()
     threads: list[threading.Thread] = []
 
     def block() -> None:
         threads.append(threading.current_thread())
+        started.set()
         go_on.wait(10)
 
     async def main() -> None:
-        with penstock.move_on_after(0.01):
-            await run_sync(block, abandon_on_cancel=True)
+        async with penstock.create_task_group() as tg:
+            tg.start_soon(partial(run_sync, block, abandon_on_cancel=True))
+            await run_sync(started.wait, 10)
+            tg.cancel_scope.cancel()
 
     asyncio_backend.run(main)
     go_on.set()

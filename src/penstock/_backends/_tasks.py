@@ -43,7 +43,7 @@ class TaskInfo:
         self.name = name
         """What it is called in debuggers."""
         self.coro = coro
-        """Its coroutine."""
+        """Its coroutine; on asyncio None once it has ended."""
 
     def has_pending_cancellation(self) -> bool:
         """Whether the next wait of the task will be cancelled; False once it has ended."""

@@ -155,9 +155,9 @@ class AsyncioBackend(Backend):
 
     def task_info(self, task: asyncio.Task[Any]) -> TaskInfo:
         parent = self.states.parent(task)
-        return TaskInfo(
-            self, task, None if parent is None else id(parent), task.get_name(), task.get_coro()
-        )
+        # Python 3.12.1 crashes when an eager task that has ended is asked for its coroutine.
+        coro = None if task.done() else task.get_coro()
+        return TaskInfo(self, task, None if parent is None else id(parent), task.get_name(), coro)
 
     def has_pending_cancellation(self, task: asyncio.Task[Any]) -> bool:
         return not task.done() and self.states.is_being_cancelled(task)
