@@ -250,9 +250,7 @@ async def test_cancellation_is_sent_once_while_a_task_waits_for_one_that_takes_i
     assert await count_deliveries(waits_for_it) == 1
 
 
-async def test_task_that_waits_for_one_that_takes_its_time_is_cancelled_by_one_scope_alone() -> (
-    None
-):
+async def test_task_that_waits_for_a_slow_one_is_cancelled_by_one_scope_alone() -> None:
     async def slow() -> None:
         try:
             await asyncio.sleep(10)
