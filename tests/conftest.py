@@ -10,6 +10,7 @@ import faulthandler
 import inspect
 import logging
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -44,6 +45,14 @@ def nothing_logged_by_asyncio() -> Iterator[None]:
     yield
     logger.removeHandler(handler)
     assert [record.getMessage() for record in records] == []
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Have SIGINT raise KeyboardInterrupt, in a background job of a shell too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def pytest_configure(config: pytest.Config) -> None:

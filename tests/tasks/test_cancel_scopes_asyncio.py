@@ -250,6 +250,23 @@ async def test_cancellation_is_sent_once_while_a_task_waits_for_one_that_takes_i
     assert await count_deliveries(waits_for_it) == 1
 
 
+async def test_task_that_waits_for_a_slow_one_is_cancelled_by_one_scope_alone() -> None:
+    async def slow() -> None:
+        try:
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            outer.cancel()
+            await asyncio.sleep(0.01)
+
+    async def waits_for_it() -> None:
+        with outer, penstock.CancelScope() as inner:
+            inner.cancel()
+            await asyncio.create_task(slow())
+
+    outer = penstock.CancelScope()
+    assert await count_deliveries(waits_for_it) == 1
+
+
 async def test_task_that_swallows_every_cancellation_is_met_with_patience() -> None:
     async def deaf() -> None:
         until = asyncio.get_running_loop().time() + 0.3

@@ -63,6 +63,7 @@ def test_run_takes_the_options_of_trio() -> None:
     penstock.run(penstock.sleep, 3600, backend="trio", backend_options={"clock": clock})
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_the_run_with_keyboard_interrupt(backend: Any) -> None:
     ended = []
 

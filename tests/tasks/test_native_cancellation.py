@@ -584,6 +584,7 @@ async def test_scope_cancelled_in_the_turn_of_a_native_cancellation_is_as_a_nati
 # -- the rest -------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("scope", ["none", "open", "cancelled", "shielded"])
 def test_ctrl_c_interrupts_whatever_scope_the_task_is_in(backend: Any, scope: str) -> None:
     counts = []

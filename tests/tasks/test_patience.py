@@ -283,21 +283,6 @@ async def test_patience_with_a_task_ends_with_the_scope() -> None:
     assert time.monotonic() - start < 0.05
 
 
-async def test_cancellation_of_another_scope_does_not_wait_for_patience() -> None:
-    loop = asyncio.get_running_loop()
-    with penstock.CancelScope() as scope, penstock.CancelScope(shield=True) as inner:
-        with penstock.CancelScope() as deaf:
-            deaf.cancel()
-            for _ in range(80):
-                with pytest.raises(asyncio.CancelledError):
-                    await asyncio.sleep(60)
-        scope.cancel()
-        loop.call_soon(inner.cancel)
-        start = time.monotonic()
-        await asyncio.sleep(60)
-    assert time.monotonic() - start < 0.005
-
-
 async def test_deaf_task_whose_shield_goes_up_while_it_is_made_to_wait_goes_on() -> None:
     loop = asyncio.get_running_loop()
     with penstock.CancelScope() as outer, penstock.CancelScope() as inner:

@@ -198,16 +198,9 @@ class TaskStates:
 
     def kick(self, state: TaskState) -> None:
         """Cancel the wait of a task that a cancellation has just reached."""
-        if state.hung is not None:
-            return  # cancelled already: what it waits for takes its time
-        if state.handle is not None:
-            if not state.late:
-                return
-            state.handle.cancel()
-            state.late, state.handle = False, None
         task = state.task()
-        if task is None:
-            return
+        if task is None or state.handle is not None or state.hung is not None:
+            return  # it is gone, looked at before long, or waits for what takes its time
         waiter = getattr(task, "_fut_waiter", None)
         if waiter is None or _has_result(waiter):
             self._look_again(state)  # it runs, has not started, or will see a result first
