@@ -34,8 +34,12 @@ from penstock._exceptions import TypedAttributeLookupError as TypedAttributeLook
 from penstock._exceptions import WouldBlock as WouldBlock
 from penstock._hotpath import IMPLEMENTATION as IMPLEMENTATION
 from penstock._resources import aclose_forcefully as aclose_forcefully
+from penstock._sockets.connectables import TCPConnectable as TCPConnectable
+from penstock._sockets.connectables import as_connectable as as_connectable
 from penstock._sockets.connecting import connect_tcp as connect_tcp
 from penstock._sockets.listening import create_tcp_listener as create_tcp_listener
+from penstock._sockets.resolving import getaddrinfo as getaddrinfo
+from penstock._sockets.resolving import getnameinfo as getnameinfo
 from penstock._synchronization import Event as Event
 from penstock._synchronization import EventStatistics as EventStatistics
 from penstock._tasks import TASK_STATUS_IGNORED as TASK_STATUS_IGNORED

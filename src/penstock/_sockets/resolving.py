@@ -16,7 +16,17 @@ import idna
 from penstock._backends import Backend, current_backend
 from penstock.abc._sockets import IPSockAddrType, plain_address
 
-__all__ = ("AddressInfo", "Host", "check_port", "getaddrinfo", "getnameinfo", "resolve")
+__all__ = (
+    "AddressInfo",
+    "Host",
+    "check_host",
+    "check_port",
+    "getaddrinfo",
+    "getnameinfo",
+    "look_up",
+    "resolve",
+    "show_address",
+)
 
 #: family, type, protocol, canonical name, address: as ``socket.getaddrinfo`` returns it.
 AddressInfo: TypeAlias = tuple[Any, Any, int, str, Any]
@@ -91,7 +101,7 @@ async def getaddrinfo(
     backend = current_backend()
     while not backend.budget.spend():
         await backend.settle()
-    infos = await _look_up(backend, host, port, family, type, proto, flags)
+    infos = await look_up(backend, host, port, family, type, proto, flags)
     return [
         (family, type, proto, name, cast(IPSockAddrType, plain_address(address)))
         for family, type, proto, name, address in infos
@@ -141,18 +151,27 @@ async def resolve(
     if host is not None:
         check_host(host)
         host = str(host)
-    return await _look_up(backend, host, port, family, socket.SOCK_STREAM, 0, flags)
+    return await look_up(backend, host, port, family, socket.SOCK_STREAM, 0, flags)
 
 
-async def _look_up(
+async def look_up(
     backend: Backend,
     host: bytes | str | None,
-    port: str | int | None,
+    port: bytes | str | int | None,
     family: int,
     kind: int,
     protocol: int,
     flags: int,
 ) -> Sequence[AddressInfo]:
+    """Do what :func:`socket.getaddrinfo` does, names outside ASCII by IDNA 2008.
+
+    Numeric addresses are not looked up; names are, in a worker thread that is abandoned on
+    cancellation.
+
+    Raises:
+        socket.gaierror: There is no such host or service; the host is in the message.
+        ValueError: ``host`` has characters that no name may have.
+    """
     name: bytes | None
     if isinstance(host, str):
         # As bytes: the codec that a str passes through refuses what is no name with UnicodeError.
@@ -177,5 +196,5 @@ async def _look_up(
         raise _unknown(host, exc) from None
 
 
-def _unknown(host: bytes | str | None, exc: socket.gaierror) -> socket.gaierror:
+def _unknown(host: object, exc: socket.gaierror) -> socket.gaierror:
     return socket.gaierror(exc.errno, f"{exc.strerror}: {host!r}")

@@ -124,7 +124,7 @@ class SocketStream(_SocketProvider, ByteStream):
             TypeError: It is neither, or its bytes go through TLS.
             ValueError: It is not connected, or no stream socket.
         """
-        from penstock._sockets.adopting import adopt_stream  # which knows this class
+        from penstock._sockets.stream_adopting import adopt_stream  # which knows this class
 
         return await adopt_stream(sock_or_fd)
 
