@@ -87,9 +87,10 @@ async def test_several_attempts_may_come_from_one_port(naming: Any) -> None:
         free, (holder,) = stack.enter_context(one_port("127.0.0.5"))
         holder.close()
         naming("two.test", [HOST, "127.0.0.2"])
-        stream = await penstock.connect_tcp(
-            "two.test", port, local_host="127.0.0.5", local_port=free, happy_eyeballs_delay=0.01
-        )
+        with penstock.fail_after(20):
+            stream = await penstock.connect_tcp(
+                "two.test", port, local_host="127.0.0.5", local_port=free, happy_eyeballs_delay=0.01
+            )
         async with stream:
             assert stream.extra(SocketAttribute.local_address) == ("127.0.0.5", free)
             assert stream.extra(SocketAttribute.remote_address) == ("127.0.0.2", port)

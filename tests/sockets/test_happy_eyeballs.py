@@ -230,6 +230,14 @@ async def test_a_time_limit_closes_every_socket(naming: Any) -> None:
         assert open_descriptors() == before
 
 
+async def test_a_pending_cancellation_attempts_nothing(attempts: list[str]) -> None:
+    with penstock.CancelScope() as scope:
+        scope.cancel()
+        await penstock.connect_tcp(HOST, 9)
+    assert scope.cancelled_caught
+    assert attempts == []
+
+
 async def test_a_cancellation_while_the_delay_runs_out_is_not_swallowed(naming: Any) -> None:
     """The scope around ends at the very moment at which the next attempt is due."""
     with silent(HOST, *OTHERS) as port:

@@ -68,6 +68,18 @@ async def test_addresses_of_ipv6_are_pairs_with_the_scope_in_the_host() -> None:
         assert info[4] == (expected, 80)
 
 
+async def test_addresses_that_python_cannot_read_are_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So it gives IPv6 addresses where it was built without: as numbers."""
+    infos = [
+        (socket.AF_INET6, STREAM, 6, "", (10, b"\0" * 26)),
+        (socket.AF_INET, STREAM, 6, "", (HOST, 80)),
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: infos)
+    assert await getaddrinfo("some.test", 80) == infos[1:]
+
+
 @pytest.mark.parametrize(
     ("host", "encoded"),
     [

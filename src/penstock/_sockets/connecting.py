@@ -166,7 +166,7 @@ async def _connect_any(
                 try:
                     attempts[_start(backend, target, options)] = target
                 except OSError as exc:
-                    errors.append(_about(target, exc.errno, exc.strerror))
+                    errors.append(_about(target, exc.errno or 0, exc.strerror))
                     continue
                 next_start = backend.current_time() + delay
             await _wait_for_any(backend, attempts, next_start if waiting else math.inf)
@@ -239,11 +239,9 @@ async def _wait_for_any(
             registration.writer = None
 
 
-def _about(target: Target, number: int | None, text: str | None = None) -> OSError:
+def _about(target: Target, number: int, text: str | None = None) -> OSError:
     """Return the error of an attempt: a new one, without a traceback that leads back here."""
     address = show_address(*plain_address(target.info[4]))
-    if number is None:
-        return OSError(f"{text}: {address}")
     return OSError(number, f"{text or os.strerror(number)}: {address}")
 
 
