@@ -1,17 +1,33 @@
-"""From host names to socket addresses."""
+"""From host names to socket addresses, and back.
+
+Lives here: every look-up, public and our own.  What is done with the addresses lives in
+``connecting`` and ``listening``.
+"""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import idna
 
 from penstock import to_thread
+from penstock._backends import current_backend
+from penstock.abc._sockets import IPSockAddrType, plain_address
 
-__all__ = ("AddressInfo", "Host", "look_up", "resolve", "show_address")
+__all__ = (
+    "AddressInfo",
+    "Host",
+    "check_host",
+    "check_port",
+    "getaddrinfo",
+    "getnameinfo",
+    "look_up",
+    "resolve",
+    "show_address",
+)
 
 #: family, type, protocol, canonical name, address: as ``socket.getaddrinfo`` returns it.
 AddressInfo: TypeAlias = tuple[Any, Any, int, str, Any]
@@ -36,6 +52,89 @@ def check_port(name: str, port: object, lowest: int = 0) -> None:
         raise ValueError(f"{name} must be between {lowest} and 65535, not {port}")
 
 
+def check_host(host: object) -> None:
+    """Check that ``host`` may be a name or an address.
+
+    Raises:
+        TypeError: It is neither.
+    """
+    if not isinstance(host, str | IPv4Address | IPv6Address):
+        raise TypeError(f"host must be a string or an IP address, not {host!r}")
+
+
+async def getaddrinfo(
+    host: bytes | str | None,
+    port: str | int | None,
+    *,
+    family: int = 0,
+    type: int = 0,
+    proto: int = 0,
+    flags: int = 0,
+) -> list[tuple[socket.AddressFamily, socket.SocketKind, int, str, IPSockAddrType]]:
+    """Look up the addresses of a host, and the port of a service.
+
+    Names outside ASCII are translated by IDNA 2008 (RFC 5891), non-transitional, after the
+    mapping of UTS 46.  Numeric addresses are not looked up; names are, in a worker thread.  If
+    cancelled, that thread is left to itself and its answer unseen.
+
+    Args:
+        host: Name or address; None: this machine, or every interface with ``AI_PASSIVE``.
+        port: Number or service name; None: 0.
+        family: Such as ``AF_INET6``; 0: any.
+        type: Such as ``SOCK_STREAM``; 0: any.
+        proto: Protocol number; 0: any.
+        flags: The ``AI_...`` of getaddrinfo(3).
+
+    Returns:
+        Family, type, protocol, canonical name and address of each, in the order in which the
+        system prefers them.  IPv6 addresses, too, are pairs of host and port; a scope is part of
+        the host, as in ``fe80::1%2``.
+
+    Raises:
+        socket.gaierror: There is no such host or service; the host is in the message.
+        TypeError: An argument is of the wrong type.
+        ValueError: ``host`` has characters that no name may have.
+    """
+    if host is not None and not isinstance(host, bytes | str):
+        raise TypeError(f"host must be a string, bytes or None, not {host!r}")
+    if port is not None and not isinstance(port, int | str):
+        raise TypeError(f"port must be an integer, a string or None, not {port!r}")
+    backend = current_backend()
+    while not backend.budget.spend():
+        await backend.settle()
+    infos = await look_up(host, port, family, type, proto, flags)
+    return [
+        (family, type, proto, name, cast(IPSockAddrType, plain_address(address)))
+        for family, type, proto, name, address in infos
+        if isinstance(address[0], str)  # where Python lacks IPv6 it gives raw numbers
+    ]
+
+
+async def getnameinfo(sockaddr: tuple[Any, ...], flags: int = 0) -> tuple[str, str]:
+    """Look up the name of a host, and of the service at its port, in a worker thread.
+
+    If cancelled, that thread is left to itself and its answer unseen.
+
+    Args:
+        sockaddr: Numeric host and port; for IPv6 flow label and scope may follow.
+        flags: The ``NI_...`` of getnameinfo(3).
+
+    Returns:
+        Host and service; in numbers where they have no name, unless ``NI_NAMEREQD`` is set.
+
+    Raises:
+        socket.gaierror: There is no such address, or it has no name and must have one.
+        TypeError: An argument is of the wrong type.
+        ValueError: The port is out of range.
+    """
+    if not isinstance(sockaddr, tuple) or not 2 <= len(sockaddr) <= 4:
+        raise TypeError(f"sockaddr must be a tuple of host and port, not {sockaddr!r}")
+    if not isinstance(sockaddr[0], str):
+        raise TypeError(f"host must be a string, not {sockaddr[0]!r}")
+    check_port("port", sockaddr[1])
+    return await to_thread.run_sync(socket.getnameinfo, sockaddr, flags, abandon_on_cancel=True)
+
+
 async def resolve(
     host: Host | None, port: int, *, family: int = 0, flags: int = 0
 ) -> Sequence[AddressInfo]:
@@ -48,10 +147,10 @@ async def resolve(
         TypeError: ``host`` is neither a name nor an address.
         ValueError: ``host`` has characters that no name may have.
     """
-    if host is not None and not isinstance(host, str | IPv4Address | IPv6Address):
-        raise TypeError(f"host must be a string or an IP address, not {host!r}")
-    name = None if host is None else str(host)
-    return await look_up(name, port, family, socket.SOCK_STREAM, 0, flags)
+    if host is not None:
+        check_host(host)
+        host = str(host)
+    return await look_up(host, port, family, socket.SOCK_STREAM, 0, flags)
 
 
 async def look_up(

@@ -73,7 +73,7 @@ async def getaddrinfo(
 
 
 async def getnameinfo(
-    sockaddr: tuple[str, int] | tuple[str, int, int] | tuple[str, int, int, int], flags: int
+    sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int
 ) -> tuple[str, str]:
     """Look up the name of a host and of the service at its port, in a worker thread.
 
