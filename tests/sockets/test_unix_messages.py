@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -327,3 +328,13 @@ async def test_bytes_count_as_work(operation: str) -> None:
                     await receive_one(stream, operation == "receive_into")
             tg.cancel_scope.cancel()
     assert turns >= 4
+
+
+async def test_a_file_is_not_cut_into_messages(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    async with connected(SEQPACKET) as (stream, peer):
+        with open(tmp_path / "file", "rb") as file:
+            with pytest.raises(NotImplementedError):
+                await stream.send_file(file)
+        await stream.send(b"whole")
+        assert peer.recv(100) == b"whole"

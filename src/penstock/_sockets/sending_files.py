@@ -13,9 +13,10 @@ from collections.abc import Callable
 from operator import index
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
+from penstock import to_thread
+
 if TYPE_CHECKING:
-    from penstock import to_thread
-from penstock._sockets.stream import ConnectedSocketStream
+    from penstock._sockets.stream import ConnectedSocketStream
 
 __all__ = ("send_file",)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from penstock._backends import Backend
 from penstock._exceptions import BrokenResourceError
@@ -257,6 +257,14 @@ class MessageStream(ConnectedUNIXStream):
         else:
             with memoryview(b"".join(views)) as message:
                 await self._send_in_one([message], ())
+
+    async def send_file(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> int:
+        """Refuse: a file has no boundaries of messages.  Never waits, so cannot be cancelled.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError("a file has no boundaries of messages: use send()")
 
 
 def _room_for_time() -> int:
