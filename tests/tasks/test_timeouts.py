@@ -132,11 +132,15 @@ async def test_inner_and_outer_timeout_at_once_is_the_outer_ones() -> None:
             await penstock.sleep_forever()
 
 
-def test_fail_after_fails_on_a_loop_whose_timers_are_early() -> None:
+def test_fail_after_fails_on_a_loop_whose_timers_are_early_and_sets_no_second_one() -> None:
+    timers = 0
+
     class EarlyLoop(asyncio.SelectorEventLoop):
         """Rings half a millisecond early, as uvloop may."""
 
         def call_at(self, when: float, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+            nonlocal timers
+            timers += 1
             return super().call_at(when - 0.0005, *args, **kwargs)
 
     async def main() -> None:
@@ -145,6 +149,7 @@ def test_fail_after_fails_on_a_loop_whose_timers_are_early() -> None:
                 await penstock.sleep_forever()
 
     penstock.run(main, backend_options={"loop_factory": EarlyLoop})
+    assert timers <= 5 * 2  # the deadline's, and that of the sleep
 
 
 # -- the effective deadline -----------------------------------------------------------------
