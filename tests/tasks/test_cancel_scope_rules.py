@@ -416,6 +416,20 @@ async def leave_with_a_group() -> None:
         pass
 
 
+async def leave_a_task_with_a_group() -> None:
+    async def child() -> None:
+        await checkpoint()  # the frames that start an eager task refer to it: asyncio's own cycle
+        with penstock.CancelScope() as scope:
+            scope.cancel()
+            raise BaseExceptionGroup("all", [await cancelled(), ValueError()])
+
+    try:
+        async with penstock.create_task_group() as tg:
+            tg.start_soon(child)
+    except ExceptionGroup:
+        pass
+
+
 async def leave_deaf() -> None:
     with penstock.CancelScope() as scope:
         scope.cancel()
@@ -435,6 +449,7 @@ async def leave_deaf() -> None:
         leave_by_timeout,
         leave_with_an_error,
         leave_with_a_group,
+        leave_a_task_with_a_group,
         leave_deaf,
     ],
 )

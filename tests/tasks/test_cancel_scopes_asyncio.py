@@ -493,7 +493,7 @@ async def test_scopes_left_in_the_wrong_order_hold_no_budget() -> None:
     assert current_backend().budget.left > 1
 
 
-async def test_deadline_seen_before_its_timer_rings_is_called_off() -> None:
+async def test_deadline_seen_before_its_timer_rings_is_forgotten_soon() -> None:
     deadlines = current_backend().states.deadlines  # type: ignore[attr-defined]
     for _ in range(3):
         with penstock.move_on_after(0.001) as scope:

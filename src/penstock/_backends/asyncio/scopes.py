@@ -162,7 +162,6 @@ class AsyncioCancelScope(BackendCancelScope):
             and (self._state is not None or not self._entered)
             and self._deadline <= self._states.loop.time()
         ):
-            self._unwatch_deadline()
             self._expire()
         return self._cancel_called
 
@@ -249,7 +248,7 @@ class AsyncioCancelScope(BackendCancelScope):
             states.give_back(state, task)
             outer = effective(parent)
             if outer is None:
-                states.calm(state)
+                state.tries = 0
             else:
                 states.watch(state)
             return (

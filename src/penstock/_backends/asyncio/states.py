@@ -213,13 +213,6 @@ class TaskStates:
         if state.handle is None and state.hung is None:
             self._look_again(state)
 
-    def calm(self, state: TaskState) -> None:
-        """Note that the task that runs is not in a cancelled scope any more."""
-        state.tries = 0
-        if state.late and state.handle is not None:
-            state.handle.cancel()
-            state.late, state.handle = False, None
-
     def _look_again(self, state: TaskState, pause: float = 0) -> None:
         state.late = pause > 0
         if state.late:
