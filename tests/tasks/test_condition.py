@@ -305,6 +305,32 @@ def test_waiter_left_behind_by_its_loop_is_forgotten_and_waits_for_nothing_more(
     backend.run(main)
 
 
+def test_waiter_that_is_destroyed_after_it_was_notified_does_not_hold_the_lock() -> None:
+    condition = Condition()
+
+    async def wait() -> None:
+        await condition.acquire()
+        await condition.wait()
+
+    async def notify() -> None:
+        async with condition:
+            condition.notify()
+        loop.stop()  # before the waiter, which has the lock now, runs
+
+    loop = asyncio.new_event_loop()
+    coroutine = wait()
+    task = loop.create_task(coroutine)
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    loop.run_until_complete(asyncio.sleep(0))
+    notifying = loop.create_task(notify())
+    loop.run_forever()
+    assert notifying.done()
+    assert condition.locked()
+    loop.close()
+    coroutine.close()
+    assert not condition.locked()
+
+
 def test_cancelled_wait_leaves_no_reference_cycle(asyncio_backend: Any) -> None:
     async def main() -> list[object]:
         condition = Condition()

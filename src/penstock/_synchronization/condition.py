@@ -111,14 +111,14 @@ class Condition(LoopMember):
         try:
             await turn.wait  # to be notified, and then for the lock
         except BaseException as exc:
-            destroyed = isinstance(exc, GeneratorExit)  # then it can wait for nothing, not even now
             if not line.leave(turn):  # it was notified
                 lock._line.leave(turn)
                 self._notify_next()
-            if destroyed and turn.granted:
-                lock._take_back(turn.who)
-            lock._hand_over()
-            if not destroyed and not turn.granted:
+            if isinstance(exc, GeneratorExit):  # the task is destroyed, and waits for nothing more
+                if turn.granted:
+                    lock._take_back(turn.who)
+                lock._hand_over()
+            elif not turn.granted:
                 await self._reacquire(backend)
             raise
         backend.budget.turn()  # whoever waited was resumed by the event loop
