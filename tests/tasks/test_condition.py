@@ -207,6 +207,34 @@ def test_native_cancellations_while_the_lock_is_acquired_again_are_not_lost(
     asyncio_backend.run(main)
 
 
+def test_native_cancellation_after_that_of_a_scope_is_not_lost(asyncio_backend: Any) -> None:
+    async def main() -> None:
+        condition = Condition()
+        scope = penstock.CancelScope()
+        steps = []
+
+        async def wait() -> None:
+            with scope:
+                async with condition:
+                    await condition.wait()
+            steps.append("too far")
+
+        task = asyncio.create_task(wait())
+        await wait_all_tasks_blocked()
+        async with condition:
+            scope.cancel()
+            await wait_all_tasks_blocked()  # the lock is acquired again
+            task.cancel()
+            await wait_all_tasks_blocked()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not scope.cancelled_caught
+        assert steps == []
+        assert not condition.locked()
+
+    asyncio_backend.run(main)
+
+
 def test_notified_and_then_cancelled_natively_it_notifies_the_next(asyncio_backend: Any) -> None:
     async def main() -> None:
         condition = Condition()

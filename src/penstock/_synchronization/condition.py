@@ -191,23 +191,17 @@ class Condition(LoopMember):
         return backend
 
     async def _reacquire(self, backend: Backend) -> None:
-        """Acquire the lock whatever is cancelled; a native cancellation is raised afterwards."""
+        """Acquire the lock whatever is cancelled, for a task that raises a cancellation anyway."""
         if not self._lock.locked():  # the usual case, without a scope
             self._lock.acquire_nowait()
             return
-        cancellation: BaseException | None = None
-        try:
-            with backend.create_cancel_scope(deadline=math.inf, shield=True):
-                while True:
-                    try:
-                        await self._lock.acquire()
-                        break
-                    except backend.cancelled_exception as exc:
-                        cancellation = exc  # native: no shield keeps that out
-            if cancellation is not None:
-                raise cancellation
-        finally:
-            del cancellation  # its traceback leads back to this frame
+        with backend.create_cancel_scope(deadline=math.inf, shield=True):
+            while True:
+                try:
+                    await self._lock.acquire()
+                    return
+                except backend.cancelled_exception:
+                    pass  # native: no shield keeps that out; task.cancelling() has counted it
 
     def _forget_waits(self) -> None:
         self._line = Line()
