@@ -37,7 +37,8 @@ async def run_sync(
         abandon_on_cancel: If cancelled, leave at once and let ``func`` run on by itself, its
             result or exception unseen.
         limiter: What lends each call a token, until ``func`` has ended, abandoned or not; None:
-            :func:`current_default_thread_limiter`.
+            :func:`current_default_thread_limiter`.  A function that outlives the event loop never
+            returns its token.
 
     Raises:
         RuntimeError: ``func`` raised StopIteration, which is its ``__cause__``.

@@ -207,6 +207,34 @@ def test_native_cancellations_while_the_lock_is_acquired_again_are_not_lost(
     asyncio_backend.run(main)
 
 
+def test_native_cancellation_after_that_of_a_scope_is_not_lost(asyncio_backend: Any) -> None:
+    async def main() -> None:
+        condition = Condition()
+        scope = penstock.CancelScope()
+        steps = []
+
+        async def wait() -> None:
+            with scope:
+                async with condition:
+                    await condition.wait()
+            steps.append("too far")
+
+        task = asyncio.create_task(wait())
+        await wait_all_tasks_blocked()
+        async with condition:
+            scope.cancel()
+            await wait_all_tasks_blocked()  # the lock is acquired again
+            task.cancel()
+            await wait_all_tasks_blocked()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not scope.cancelled_caught
+        assert steps == []
+        assert not condition.locked()
+
+    asyncio_backend.run(main)
+
+
 def test_notified_and_then_cancelled_natively_it_notifies_the_next(asyncio_backend: Any) -> None:
     async def main() -> None:
         condition = Condition()
@@ -303,6 +331,32 @@ def test_waiter_left_behind_by_its_loop_is_forgotten_and_waits_for_nothing_more(
     loop.close()
     del task
     backend.run(main)
+
+
+def test_waiter_that_is_destroyed_after_it_was_notified_does_not_hold_the_lock() -> None:
+    condition = Condition()
+
+    async def wait() -> None:
+        await condition.acquire()
+        await condition.wait()
+
+    async def notify() -> None:
+        async with condition:
+            condition.notify()
+        loop.stop()  # before the waiter, which has the lock now, runs
+
+    loop = asyncio.new_event_loop()
+    coroutine = wait()
+    task = loop.create_task(coroutine)
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    loop.run_until_complete(asyncio.sleep(0))
+    notifying = loop.create_task(notify())
+    loop.run_forever()
+    assert notifying.done()
+    assert condition.locked()
+    loop.close()
+    coroutine.close()
+    assert not condition.locked()
 
 
 def test_cancelled_wait_leaves_no_reference_cycle(asyncio_backend: Any) -> None:

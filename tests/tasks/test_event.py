@@ -8,7 +8,7 @@ import pytest
 import trio
 
 import penstock
-from penstock.lowlevel import ready_budget, set_ready_budget
+from penstock.lowlevel import checkpoint, ready_budget, set_ready_budget
 
 
 def test_event_is_made_and_set_without_an_event_loop() -> None:
@@ -132,6 +132,24 @@ async def test_pending_cancellation_waits_for_nothing() -> None:
             scope.cancel()
             await event.wait()
         assert scope.cancelled_caught
+        event.set()
+
+
+async def test_pending_cancellation_beats_an_event_that_is_set_at_once() -> None:
+    event = penstock.Event()
+    asked = []
+
+    async def wait() -> None:
+        with penstock.CancelScope() as scope:
+            scope.cancel()
+            asked.append(1)
+            await event.wait()
+        assert scope.cancelled_caught
+
+    async with penstock.create_task_group() as tg:
+        tg.start_soon(wait)
+        while not asked:
+            await checkpoint()
         event.set()
 
 

@@ -14,7 +14,6 @@ from typing import Protocol
 import sniffio
 
 from penstock._backends._base import Backend as Backend
-from penstock._backends._base import ThreadLimiter as ThreadLimiter
 from penstock._backends._base import Wait as Wait
 from penstock._backends._tasks import TaskInfo as TaskInfo
 from penstock._exceptions import NoEventLoopError
@@ -25,7 +24,6 @@ __all__ = (
     "Backend",
     "LoopBound",
     "TaskInfo",
-    "ThreadLimiter",
     "Wait",
     "available_backends",
     "backend_class",

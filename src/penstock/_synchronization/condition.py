@@ -111,14 +111,14 @@ class Condition(LoopMember):
         try:
             await turn.wait  # to be notified, and then for the lock
         except BaseException as exc:
-            destroyed = isinstance(exc, GeneratorExit)  # then it can wait for nothing, not even now
             if not line.leave(turn):  # it was notified
                 lock._line.leave(turn)
                 self._notify_next()
-            if destroyed and turn.granted:
-                lock._take_back(turn.who)
-            lock._hand_over()
-            if not destroyed and not turn.granted:
+            if isinstance(exc, GeneratorExit):  # the task is destroyed, and waits for nothing more
+                if turn.granted:
+                    lock._take_back(turn.who)
+                lock._hand_over()
+            elif not turn.granted:
                 await self._reacquire(backend)
             raise
         backend.budget.turn()  # whoever waited was resumed by the event loop
@@ -191,23 +191,17 @@ class Condition(LoopMember):
         return backend
 
     async def _reacquire(self, backend: Backend) -> None:
-        """Acquire the lock whatever is cancelled; a native cancellation is raised afterwards."""
+        """Acquire the lock whatever is cancelled, for a task that raises a cancellation anyway."""
         if not self._lock.locked():  # the usual case, without a scope
             self._lock.acquire_nowait()
             return
-        cancellation: BaseException | None = None
-        try:
-            with backend.create_cancel_scope(deadline=math.inf, shield=True):
-                while True:
-                    try:
-                        await self._lock.acquire()
-                        break
-                    except backend.cancelled_exception as exc:
-                        cancellation = exc  # native: no shield keeps that out
-            if cancellation is not None:
-                raise cancellation
-        finally:
-            del cancellation  # its traceback leads back to this frame
+        with backend.create_cancel_scope(deadline=math.inf, shield=True):
+            while True:
+                try:
+                    await self._lock.acquire()
+                    return
+                except backend.cancelled_exception:
+                    pass  # native: no shield keeps that out; task.cancelling() has counted it
 
     def _forget_waits(self) -> None:
         self._line = Line()

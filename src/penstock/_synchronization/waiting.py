@@ -16,7 +16,7 @@ from penstock._exceptions import NoEventLoopError
 __all__ = ("Acquirable", "Line", "LoopMember", "Turn")
 
 
-class LoopMember:
+class LoopMember(ABC):
     """What belongs to the first event loop that uses it, until that loop has ended.
 
     Waking a task of another thread's loop does not work, and would be found out as a hang.
@@ -66,9 +66,9 @@ class LoopMember:
             raise RuntimeError(f"this {kind} belongs to another event loop or thread")
         self._forget_waits()
 
+    @abstractmethod
     def _forget_waits(self) -> None:
         """Let go of the tasks that wait: their event loop has ended, they never run again."""
-        raise NotImplementedError
 
 
 class Turn:
@@ -114,7 +114,7 @@ class Line(OrderedDict[object, Turn]):
         return None
 
 
-class Acquirable(LoopMember, ABC):
+class Acquirable(LoopMember):
     """What tasks acquire and release, first come first served.
 
     What is released is handed over to the first in line, who has it before it runs, so that

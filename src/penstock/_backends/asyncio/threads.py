@@ -95,10 +95,10 @@ class WorkerThreads:
             jobs.put(None)
         else:
             self._idle.append((self._loop.time(), jobs))
-        job.limiter.release_on_behalf_of(job)
         job.finished = True
         if job.wait is not None and not job.wait.done():
             job.wait.set_result(None)
+        job.limiter.release_on_behalf_of(job)
 
     def _close(self) -> None:
         self._closed = True
@@ -118,7 +118,6 @@ async def run_sync_in_thread(
     If cancelled before ``limiter`` has lent a token, ``func`` is not called.  Afterwards ``func``
     is left alone with ``abandon_on_cancel``, and awaited without.
     """
-    await backend.checkpoint_if_cancelled()
     context = copy_context()
     context.run(sniffio.current_async_library_cvar.set, None)
     job = _Job(func, args, context, limiter)
