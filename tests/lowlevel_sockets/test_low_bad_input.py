@@ -68,6 +68,11 @@ def failed(result):
     return isinstance(kind, type) and issubclass(kind, Exception)
 
 
+def makes_up_bytes(flags):
+    """Whether CPython returns as many bytes as there were, and not as it has received."""
+    return isinstance(flags, int) and bool(flags & socket.MSG_TRUNC)
+
+
 def few(args):
     """Whether no call blocks for ever, or asks for gigabytes: those are not about types."""
     return all(not isinstance(x, int) or x < 2**20 or x >= 2**63 for x in args)
@@ -79,6 +84,9 @@ def test_what_a_call_makes_of_any_arguments(name, family, kind):
     @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(ANYTHING, max_size=4).filter(few))
     def compare(args):
+        if name.startswith("recv") and any(makes_up_bytes(x) for x in args[1:]):
+            return
+
         async def main():
             theirs, their_peer = made(family, kind)
             sock, peer = made(family, kind)
