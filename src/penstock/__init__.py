@@ -39,6 +39,7 @@ from penstock._exceptions import WouldBlock as WouldBlock
 from penstock._hotpath import IMPLEMENTATION as IMPLEMENTATION
 from penstock._resources import aclose_forcefully as aclose_forcefully
 from penstock._sockets.connectables import TCPConnectable as TCPConnectable
+from penstock._sockets.connectables import UNIXConnectable as UNIXConnectable
 from penstock._sockets.connectables import as_connectable as as_connectable
 from penstock._sockets.connecting import connect_tcp as connect_tcp
 from penstock._sockets.listening import create_tcp_listener as create_tcp_listener

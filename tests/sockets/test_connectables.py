@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from socket_peers import HOST, listening, open_descriptors
 from socket_peers import every_descriptor_is_closed as every_descriptor_is_closed
 
 import penstock
-from penstock import ConnectionFailed, TCPConnectable, as_connectable
+from penstock import ConnectionFailed, TCPConnectable, UNIXConnectable, as_connectable
 from penstock.abc import (
     ByteStream,
     ByteStreamConnectable,
@@ -93,6 +94,33 @@ def test_connectables_say_what_they_are_and_compare() -> None:
 def test_the_contracts_cannot_be_made(cls: Any) -> None:
     with pytest.raises(TypeError, match="abstract"):
         cls()
+
+
+# -- UNIX ----------------------------------------------------------------------------------
+
+
+async def test_a_unix_connectable_connects(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    async with await penstock.create_unix_listener(path) as listener:
+        for remote in (path, str(path), bytes(path)):
+            connectable = as_connectable(remote)
+            assert connectable == UNIXConnectable(remote)
+            async with await connectable.connect() as stream, await listener.accept() as accepted:
+                await stream.send(b"hello")
+                assert await accepted.receive() == b"hello"
+
+
+async def test_a_path_that_nobody_listens_at_is_connection_failed(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionFailed, match="error connecting to .*missing") as caught:
+        await UNIXConnectable(tmp_path / "missing").connect()
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
+
+
+def test_what_is_no_path_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="path"):
+        as_connectable("")
+    with pytest.raises(TypeError, match="5"):
+        UNIXConnectable(5)  # type: ignore[arg-type]
 
 
 # -- as_connectable ------------------------------------------------------------------------

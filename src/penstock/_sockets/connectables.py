@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike
 
 from penstock._exceptions import ConnectionFailed
 from penstock._sockets.connecting import connect_tcp
 from penstock._sockets.resolving import Host, check_host, check_port
-from penstock.abc import ByteStreamConnectable, SocketStream
+from penstock._sockets.unix_connecting import connect_unix
+from penstock._sockets.unix_paths import Path, address_of
+from penstock.abc import ByteStreamConnectable, SocketStream, UNIXSocketStream
 
-__all__ = ("TCPConnectable", "as_connectable")
+__all__ = ("TCPConnectable", "UNIXConnectable", "as_connectable")
 
 
 @dataclass
@@ -41,18 +44,47 @@ class TCPConnectable(ByteStreamConnectable):
             raise ConnectionFailed(f"error connecting to {self.host}:{self.port}: {exc}") from exc
 
 
-def as_connectable(remote: ByteStreamConnectable | tuple[Host, int], /) -> ByteStreamConnectable:
+@dataclass
+class UNIXConnectable(ByteStreamConnectable):
+    """Connects to a UNIX socket.
+
+    Args:
+        path: As :func:`penstock.connect_unix` takes it.
+
+    Raises:
+        TypeError: ``path`` is neither a string nor bytes nor path-like.
+        ValueError: ``path`` is empty or has a null character in it.
+    """
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        address_of(self.path)
+
+    async def connect(self) -> UNIXSocketStream:
+        try:
+            return await connect_unix(self.path)
+        except OSError as exc:
+            raise ConnectionFailed(f"error connecting to {self.path!r}: {exc}") from exc
+
+
+def as_connectable(
+    remote: ByteStreamConnectable | tuple[Host, int] | Path, /
+) -> ByteStreamConnectable:
     """Return something to connect to.
 
     Args:
-        remote: A connectable, which is returned as it is, or a host and a port of TCP.
+        remote: A connectable, which is returned as it is; or a host and a port of TCP; or the
+            path of a UNIX socket.
 
     Raises:
         TypeError: ``remote`` is nothing of that.
-        ValueError: The port is out of range.
+        ValueError: The port is out of range, or the path is none.
     """
     if isinstance(remote, ByteStreamConnectable):
         return remote
     if isinstance(remote, tuple) and len(remote) == 2:
         return TCPConnectable(*remote)
+    if isinstance(remote, str | bytes | PathLike):
+        return UNIXConnectable(remote)
     raise TypeError(f"cannot convert {remote!r} to a connectable")
