@@ -13,7 +13,7 @@ from socket_peers import HOST, listening, no_free_descriptor, open_descriptors, 
 from socket_peers import every_descriptor_is_closed as every_descriptor_is_closed
 
 import penstock
-from penstock.abc import SocketAttribute, SocketStream
+from penstock.abc import SocketAttribute, SocketStream, UNIXSocketStream
 
 
 @pytest.fixture
@@ -70,6 +70,33 @@ async def test_a_unix_socket_becomes_a_stream_as_well() -> None:
             assert await stream.receive() == b"x"
             await stream.send(b"y")
             assert right.recv(1) == b"y"
+
+
+async def test_a_low_level_socket_becomes_a_stream_and_is_closed(tcp_pair: Any) -> None:
+    sock, peer = tcp_pair
+    low = penstock.socket.from_stdlib_socket(sock)
+    peer.sendall(b"one")
+    assert await low.recv(100) == b"one"  # it is registered with the poller by now
+    async with await SocketStream.from_socket(low) as stream:
+        assert low.fileno() == -1
+        peer.sendall(b"two")
+        assert await stream.receive() == b"two"
+    assert peer.recv(1) == b""
+
+
+async def test_a_low_level_unix_socket_becomes_a_unix_stream() -> None:
+    left, right = penstock.socket.socketpair()
+    with right:
+        async with await UNIXSocketStream.from_socket(left) as stream:
+            await stream.send(b"x")
+            assert await right.recv(1) == b"x"
+
+
+async def test_a_low_level_socket_that_is_refused_goes_on() -> None:
+    with penstock.socket.socket() as low:
+        with pytest.raises(ValueError, match="the socket must be connected"):
+            await SocketStream.from_socket(low)
+        assert low.fileno() >= 0
 
 
 # -- what is refused stays the caller's ----------------------------------------------------

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import socket
 
-__all__ = ("check_socket",)
+from penstock.socket import SocketType
+
+__all__ = ("check_socket", "give_back")
 
 
 def check_socket(
-    sock_or_fd: socket.socket | int,
+    sock_or_fd: socket.socket | SocketType | int,
     kind: int,
     family: int = socket.AF_UNSPEC,
     *,
@@ -19,7 +21,8 @@ def check_socket(
     """Return the socket, or one made of the descriptor, non-blocking.
 
     Args:
-        sock_or_fd: A socket of the standard library, or a descriptor.
+        sock_or_fd: A socket of the standard library, or one of :mod:`penstock.socket`, which is
+            closed then, or a descriptor.
         kind: Such as ``SOCK_STREAM``.
         family: Such as ``AF_UNIX``; ``AF_UNSPEC``: any.
         connected: Whether it must have a peer.
@@ -32,6 +35,9 @@ def check_socket(
     if isinstance(sock_or_fd, socket.socket):
         _check(sock_or_fd, kind, family, connected, bound)
         sock = sock_or_fd
+    elif isinstance(sock_or_fd, SocketType):
+        _check(sock_or_fd._sock, kind, family, connected, bound)
+        sock = sock_or_fd._surrender()
     elif isinstance(sock_or_fd, int):
         sock = _socket_of(sock_or_fd, connected, bound)
         try:
@@ -46,6 +52,14 @@ def check_socket(
         )
     sock.setblocking(False)
     return sock
+
+
+def give_back(sock: socket.socket, sock_or_fd: socket.socket | SocketType | int) -> None:
+    """Leave to the caller what :func:`check_socket` has made ``sock`` of."""
+    if isinstance(sock_or_fd, int):
+        sock.detach()
+    elif sock is not sock_or_fd:  # the object that it came from is closed
+        sock.close()
 
 
 def _socket_of(fd: int, connected: bool, bound: bool) -> socket.socket:

@@ -15,7 +15,7 @@ from penstock._backends import current_backend
 from penstock._hotpath import Registration
 from penstock._readiness import poller_of
 from penstock._sockets.accepting import ListeningSocket
-from penstock._sockets.adopting import check_socket
+from penstock._sockets.adopting import check_socket, give_back
 from penstock._sockets.options import TCPOptions
 from penstock._sockets.resolving import AddressInfo, Host, check_port, resolve, show_address
 from penstock.abc import SocketStream
@@ -169,8 +169,7 @@ async def adopt_listener(sock_or_fd: socket.socket | int) -> ListeningSocket:
             raise ValueError(f"the socket must be listening: {sock!r}")
         registration = poller_of(backend).register(sock)
     except BaseException:
-        if sock is not sock_or_fd:
-            sock.detach()
+        give_back(sock, sock_or_fd)
         raise
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         with suppress(OSError):  # not TCP

@@ -7,13 +7,14 @@ from contextlib import suppress
 
 from penstock._backends import current_backend
 from penstock._readiness import poller_of
-from penstock._sockets.adopting import check_socket
+from penstock._sockets.adopting import check_socket, give_back
 from penstock._sockets.stream import ConnectedSocketStream
+from penstock.socket import SocketType
 
 __all__ = ("adopt_stream",)
 
 
-async def adopt_stream(sock_or_fd: socket.socket | int) -> ConnectedSocketStream:
+async def adopt_stream(sock_or_fd: socket.socket | SocketType | int) -> ConnectedSocketStream:
     """Make a stream of a connected socket; see :meth:`penstock.abc.SocketStream.from_socket`."""
     backend = current_backend()
     await backend.checkpoint_if_cancelled()
@@ -21,8 +22,7 @@ async def adopt_stream(sock_or_fd: socket.socket | int) -> ConnectedSocketStream
     try:
         registration = poller_of(backend).register(sock)
     except BaseException:
-        if sock is not sock_or_fd:
-            sock.detach()
+        give_back(sock, sock_or_fd)
         raise
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         with suppress(OSError):  # not TCP, or the peer has reset the connection

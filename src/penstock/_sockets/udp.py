@@ -14,7 +14,7 @@ from penstock._backends import Backend, current_backend
 from penstock._hotpath import Registration
 from penstock._readiness import poller_of
 from penstock._sockets import multicast
-from penstock._sockets.adopting import check_socket
+from penstock._sockets.adopting import check_socket, give_back
 from penstock._sockets.datagrams import ConnectedUDPDatagrams, UDPDatagrams
 from penstock._sockets.resolving import Host, check_port, resolve, show_address
 from penstock.abc import ConnectedUDPSocket, UDPSocket
@@ -248,6 +248,5 @@ def _adopt(
             raise ValueError(f"address family mismatch: expected AF_INET or AF_INET6, got {family}")
         return poller_of(backend).register(sock)
     except BaseException:
-        if sock is not sock_or_fd:
-            sock.detach()
+        give_back(sock, sock_or_fd)
         raise

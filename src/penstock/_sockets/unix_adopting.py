@@ -6,13 +6,14 @@ import socket
 
 from penstock._backends import current_backend
 from penstock._readiness import poller_of
-from penstock._sockets.adopting import check_socket
+from penstock._sockets.adopting import check_socket, give_back
 from penstock._sockets.unix_stream import ConnectedUNIXStream, stream_of
+from penstock.socket import SocketType
 
 __all__ = ("adopt_unix_stream",)
 
 
-async def adopt_unix_stream(sock_or_fd: socket.socket | int) -> ConnectedUNIXStream:
+async def adopt_unix_stream(sock_or_fd: socket.socket | SocketType | int) -> ConnectedUNIXStream:
     """Make a stream of a socket; see :meth:`penstock.abc.UNIXSocketStream.from_socket`."""
     backend = current_backend()
     await backend.checkpoint_if_cancelled()
@@ -21,13 +22,12 @@ async def adopt_unix_stream(sock_or_fd: socket.socket | int) -> ConnectedUNIXStr
     try:
         return stream_of(backend, poller_of(backend).register(sock))
     except BaseException:
-        if sock is not sock_or_fd:
-            sock.detach()
+        give_back(sock, sock_or_fd)
         raise
 
 
 def _is_seqpacket(sock_or_fd: object) -> bool:
-    if isinstance(sock_or_fd, socket.socket):
+    if isinstance(sock_or_fd, socket.socket | SocketType):
         return sock_or_fd.type == socket.SOCK_SEQPACKET
     if not isinstance(sock_or_fd, int):
         return False

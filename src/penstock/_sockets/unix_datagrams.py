@@ -10,7 +10,7 @@ import socket
 from penstock._backends import Backend, current_backend
 from penstock._hotpath import Registration
 from penstock._readiness import poller_of
-from penstock._sockets.adopting import check_socket
+from penstock._sockets.adopting import check_socket, give_back
 from penstock._sockets.datagrams import ConnectedUNIXDatagrams, UNIXDatagrams
 from penstock._sockets.unix_paths import BoundPath, Path, address_of, at, bind
 from penstock.abc import ConnectedUNIXDatagramSocket, UNIXDatagramSocket
@@ -144,6 +144,5 @@ def _adopt(backend: Backend, sock_or_fd: socket.socket | int, *, connected: bool
     try:
         return poller_of(backend).register(sock)
     except BaseException:
-        if sock is not sock_or_fd:
-            sock.detach()
+        give_back(sock, sock_or_fd)
         raise

@@ -16,6 +16,8 @@ from penstock.abc._streams import ByteStream
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+    from penstock.socket import SocketType
+
 __all__ = (
     "IPSockAddrType",
     "SocketAttribute",
@@ -111,14 +113,15 @@ class SocketStream(_SocketProvider, ByteStream):
     __slots__ = ()
 
     @classmethod
-    async def from_socket(cls, sock_or_fd: socket | int) -> SocketStream:
+    async def from_socket(cls, sock_or_fd: socket | SocketType | int) -> SocketStream:
         """Make a stream of a connected stream socket, which then belongs to the stream.
 
         If it raises, the socket or descriptor still belongs to the caller.  If cancelled,
         nothing has happened to it.
 
         Args:
-            sock_or_fd: A socket of the standard library, or a descriptor.
+            sock_or_fd: A socket of the standard library or of :mod:`penstock.socket`, or a
+                descriptor.
 
         Raises:
             OSError: The system refuses to watch it.

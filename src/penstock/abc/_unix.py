@@ -14,6 +14,8 @@ from penstock.abc._sockets import SocketStream
 if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike, ReadableBuffer
 
+    from penstock.socket import SocketType
+
 __all__ = ("PeerCredentials", "UNIXSocketAttribute", "UNIXSocketStream")
 
 
@@ -48,14 +50,15 @@ class UNIXSocketStream(SocketStream):
     __slots__ = ()
 
     @classmethod
-    async def from_socket(cls, sock_or_fd: socket | int) -> UNIXSocketStream:
+    async def from_socket(cls, sock_or_fd: socket | SocketType | int) -> UNIXSocketStream:
         """Make a stream of a connected UNIX socket, which then belongs to the stream.
 
         If it raises, the socket or descriptor still belongs to the caller.  If cancelled,
         nothing has happened to it.
 
         Args:
-            sock_or_fd: A socket of type ``SOCK_STREAM`` or ``SOCK_SEQPACKET``, or its descriptor.
+            sock_or_fd: A socket of type ``SOCK_STREAM`` or ``SOCK_SEQPACKET``, of the standard
+                library or of :mod:`penstock.socket`, or its descriptor.
 
         Raises:
             TypeError: It is neither a socket nor an integer.
