@@ -15,7 +15,7 @@ from socket_peers import HOST, raw_socket_of
 from socket_peers import every_descriptor_is_closed as every_descriptor_is_closed
 
 import penstock
-from penstock.abc import SocketAttribute, SocketListener, SocketStream
+from penstock.abc import SocketAttribute, SocketListener, SocketStream, UNIXSocketStream
 
 AF_INET, AF_UNIX = socket.AF_INET, socket.AF_UNIX
 
@@ -58,6 +58,9 @@ async def test_a_unix_socket_that_listens_becomes_a_listener() -> None:
         async with await SocketListener.from_socket(sock) as listener:
             assert listener.extra(SocketAttribute.local_address) == path
             await serves(listener, path, AF_UNIX)
+            async with await penstock.connect_unix(path), await listener.accept() as stream:
+                assert isinstance(stream, UNIXSocketStream)
+        assert Path(path).exists()  # it is not the listener's to remove
 
 
 async def test_a_shared_socket_is_shared() -> None:

@@ -110,6 +110,33 @@ async def test_native_cancellation_passes_through_a_scope() -> None:
         await task
 
 
+@pytest.mark.parametrize("inside", ["scope", "group", "group with a child"])
+async def test_native_cancellation_that_comes_just_before_a_scope_passes_through(
+    inside: str,
+) -> None:
+    """As Ctrl-C does: the task is cancelled while it runs, and meets that when it waits."""
+
+    async def victim() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        if inside == "scope":
+            with penstock.CancelScope() as scope:
+                scope.cancel()
+                await asyncio.sleep(10)
+        else:
+            async with penstock.create_task_group() as tg:
+                if inside == "group with a child":
+                    tg.start_soon(asyncio.sleep, 10)
+                else:
+                    await asyncio.sleep(10)
+
+    task = asyncio.get_running_loop().create_task(victim())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
+
+
 @pytest.mark.parametrize("native_first", [True, False])
 async def test_native_cancellation_passes_through_a_scope_cancelled_as_well(
     native_first: bool,

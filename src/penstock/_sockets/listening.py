@@ -18,6 +18,7 @@ from penstock._sockets.accepting import ListeningSocket
 from penstock._sockets.adopting import check_socket, give_back
 from penstock._sockets.options import TCPOptions
 from penstock._sockets.resolving import AddressInfo, Host, check_port, resolve, show_address
+from penstock._sockets.unix_listening import UNIXListener
 from penstock.abc import SocketStream
 from penstock.abc._sockets import plain_address
 from penstock.streams.stapled import MultiListener
@@ -174,4 +175,6 @@ async def adopt_listener(sock_or_fd: socket.socket | int) -> ListeningSocket:
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         with suppress(OSError):  # not TCP
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted ones inherit it
+    if sock.family == socket.AF_UNIX:
+        return UNIXListener(backend, registration)  # which removes no path: it is not ours
     return ListeningSocket(backend, registration)

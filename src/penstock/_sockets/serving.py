@@ -136,7 +136,7 @@ class Serving(Generic[T]):
     # I1  open_handlers counts the places that were not freed
     # I2  _scopes holds the scope of each handler that has begun and has not ended
     # I3  _accepting is set while a task accepts, and only then
-    # I4  once _stopped, no place is taken
+    # I4  once _stopped, no place is taken, if accept() notices cancellations as it should
     __slots__ = (
         "_accepting",
         "_deadline",

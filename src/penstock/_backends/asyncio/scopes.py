@@ -114,7 +114,7 @@ class AsyncioCancelScope(BackendCancelScope):
         self._state: TaskState | None = None
         self._parent: AsyncioCancelScope | None = None
         self._entry: Entry | None = None
-        self._base = 0  # what task.cancelling() was on entry
+        self._base = 0  # how many native cancellations were over on entry
 
     def message(self) -> str:
         """Return the text of the cancellations that this scope causes."""
@@ -183,7 +183,8 @@ class AsyncioCancelScope(BackendCancelScope):
         state = states.by_task.get(ref(task)) or states.make(task)
         if state.sent:
             states.give_back(state, task)
-        self._base = task.cancelling()
+        # One that the task has not met yet is not over: it may come out of this scope.
+        self._base = task.cancelling() - getattr(task, "_must_cancel", False)
         parent, state.scope = state.scope, self
         self.enter_for(state, parent)
         if states.cancelled and effective(self) is not None:
