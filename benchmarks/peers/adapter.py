@@ -8,7 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from peers.bulk import Transfer
 
 __all__ = (
     "DELIMITER",
@@ -112,3 +115,6 @@ class Peer(Protocol):
 
     async def serve_udp_echo(self, announce: Callable[[int], None]) -> None:
         """Send every datagram back to where it came from, for ever; ``announce`` the port."""
+
+    async def serve_bulk(self, transfer: Transfer, announce: Callable[[int], None]) -> None:
+        """Do with TCP connections what ``transfer`` says, for ever; ``announce`` the port."""

@@ -11,6 +11,7 @@ from anyio.abc import ByteReceiveStream, SocketAttribute, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from peers.adapter import Function, Main, Reader, Receive, Send, in_chunks, new_eager_loop
+from peers.bulk import Transfer
 
 
 def run(main: Main, loop: str) -> int:
@@ -101,3 +102,13 @@ async def serve_udp_echo(announce: Callable[[int], None]) -> None:
         announce(udp.extra(SocketAttribute.local_port))
         async for data, (host, port) in udp:
             await udp.sendto(data, host, port)
+
+
+async def serve_bulk(transfer: Transfer, announce: Callable[[int], None]) -> None:
+    async def handle(stream: SocketStream) -> None:
+        async with stream:
+            await transfer.over(stream.receive, stream.send, anyio.EndOfStream)
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+    announce(listener.extra(SocketAttribute.local_port))
+    await listener.serve(handle)

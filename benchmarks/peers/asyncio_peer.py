@@ -16,6 +16,7 @@ from peers.adapter import (
     in_chunks,
     new_eager_loop,
 )
+from peers.bulk import Transfer
 
 
 def run(main: Main, loop: str) -> int:
@@ -74,4 +75,18 @@ async def serve_echo(announce: Callable[[int], None]) -> None:
 async def serve_unix_echo(name: str, announce: Callable[[str], None]) -> None:
     server = await asyncio.start_unix_server(echo, name)
     announce(name)
+    await server.serve_forever()
+
+
+async def serve_bulk(transfer: Transfer, announce: Callable[[int], None]) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def send(data: bytes) -> None:
+            writer.write(data)
+            await writer.drain()
+
+        await transfer.over(reader.read, send)
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, limit=transfer.piece)
+    announce(server.sockets[0].getsockname()[1])
     await server.serve_forever()

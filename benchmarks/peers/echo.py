@@ -1,106 +1,45 @@
 """The echo measurements: server under test and load generator, each on a core of its own.
 
 The server is a process that does nothing else; the generator (load.c) compares every byte that
-comes back and reads the server's CPU clock at both ends of each timed window.  Linux only.
+comes back and reads the server's CPU clock at both ends of each timed window.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import contextmanager
-from pathlib import Path
-from select import select
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
+
+from peers.processes import compiled, loaded, server, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from peers.contenders import Contender
 
 CONNECTIONS = 50
 BYTES = 1024
 WINDOWS = 6
-#: How long a server may take to listen, in seconds.
-PATIENCE = 30.0
-HERE = Path(__file__).parent
 
 
-def compiled(name: str, directory: str) -> str:
-    """Compile ``name``.c and return the path of the program."""
-    program = os.path.join(directory, name)
-    source = HERE / f"{name}.c"
-    compiler = os.environ.get("CC", "cc")
-    subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-o", program, source], check=True)
-    return program
-
-
-def pinned_to(cpu: int) -> Callable[[], None]:
-    """Return what a child calls before it becomes another program."""
-    return lambda: os.sched_setaffinity(0, {cpu})
-
-
-def last_line(text: str) -> str:
-    """Return what a program said in the end."""
-    return (text.strip().splitlines() or ["no message"])[-1]
-
-
-@contextmanager
-def server(command: list[str], cpu: int) -> Iterator[tuple[int, str]]:
-    """Run an echo server; give its process id and the address that it prints."""
-    with (
-        tempfile.TemporaryFile("w+") as log,
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, preexec_fn=pinned_to(cpu), text=True
-        ) as process,
-    ):
-        try:
-            output = cast("IO[str]", process.stdout)
-            ready, _, _ = select([output], [], [], PATIENCE)
-            address = output.readline().rstrip() if ready else ""
-            if address:
-                yield process.pid, address
-        finally:
-            process.kill()
-        if not address:
-            log.seek(0)
-            raise RuntimeError(f"the server did not start: {last_line(log.read())}")
-
-
-def measure(contender: Contender, loop: str, kind: str, seconds: float) -> dict[str, Any]:
+def measure(kind: str, contender: Contender, loop: str, length: int) -> dict[str, Any]:
     """Return the CPU of the server per request, in the timed window that was disturbed least.
 
     Args:
+        kind: "tcp", "udp" or "unix".
         contender: Who serves.
         loop: On which event loop.
-        kind: "tcp", "udp" or "unix".
-        seconds: All windows together; a warm-up as long as one of them comes before.
+        length: All windows together, in ms; a warm-up as long as one of them comes before.
 
     Raises:
         RuntimeError: the server did not start, or gave back something else than it was sent.
     """
-    cpus = sorted(os.sched_getaffinity(0))
+    seconds = length / 1000
     with tempfile.TemporaryDirectory() as directory:
         if contender.adapter:
-            command = [sys.executable, "-m", "peers.serve", contender.name, loop, kind]
+            command = serving(contender, loop, kind)
         else:
             command = [compiled(contender.name, directory), kind]
         load = compiled("load", directory)
-        with server(command, cpus[0]) as (pid, address):
+        with server(command) as (pid, address):
             arguments = (kind, address, CONNECTIONS, BYTES, pid, WINDOWS, seconds / WINDOWS)
-            report = subprocess.run(
-                [load, *map(str, arguments)],
-                capture_output=True,
-                preexec_fn=pinned_to(cpus[-1]),
-                text=True,
-                timeout=60 + 2 * seconds,
-            )
-    if report.returncode:
-        raise RuntimeError(last_line(report.stderr))
-    windows = [json.loads(line) for line in report.stdout.splitlines()]
+            windows = loaded([load, *map(str, arguments)], seconds)
     cost = min(window["cpu_ns"] / window["requests"] for window in windows)
-    return {"ns": cost, "windows": windows}
+    return {"cost": cost, "windows": windows}

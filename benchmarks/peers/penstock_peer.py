@@ -8,6 +8,7 @@ from io import BytesIO
 
 import penstock
 from peers.adapter import Function, Main, Reader, Receive, Send, in_chunks, new_eager_loop
+from peers.bulk import Transfer
 from penstock.abc import ByteReceiveStream, SocketAttribute, SocketStream
 from penstock.streams.buffered import BufferedByteReceiveStream
 
@@ -100,3 +101,13 @@ async def serve_udp_echo(announce: Callable[[int], None]) -> None:
         announce(udp.extra(SocketAttribute.local_port))
         async for data, (host, port) in udp:
             await udp.sendto(data, host, port)
+
+
+async def serve_bulk(transfer: Transfer, announce: Callable[[int], None]) -> None:
+    async def handle(stream: SocketStream) -> None:
+        async with stream:
+            await transfer.over(stream.receive, stream.send, penstock.EndOfStream)
+
+    listener = await penstock.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+    announce(listener.extra(SocketAttribute.local_port))
+    await listener.serve(handle)

@@ -11,9 +11,9 @@ import os
 import sys
 from typing import Any
 
-from peers import echo
+from peers.bodies import bare_await
 from peers.contenders import CONTENDERS, Contender, versions
-from peers.workloads import WORKLOADS, Workload, bare_await
+from peers.workloads import WORKLOADS, Workload
 
 PASSES = 3
 
@@ -32,11 +32,11 @@ def implementation(contender: Contender) -> str | None:
 
 def measure(contender: Contender, workload: Workload, loop: str, quick: bool) -> dict[str, Any]:
     """Verify, then time: the pass that was disturbed least counts."""
-    if workload.body is None:
-        seconds = workload.scaled(quick) / 1000
-        return echo.measure(contender, loop, workload.name.removesuffix("-echo"), seconds)
-    peer, body = contender.load(), workload.body
     count = workload.scaled(quick)
+    if workload.server is not None:
+        return workload.server(contender, loop, count)
+    assert workload.body is not None
+    peer, body = contender.load(), workload.body
     bare = 0.0
 
     async def main() -> int:
@@ -45,14 +45,14 @@ def measure(contender: Contender, workload: Workload, loop: str, quick: bool) ->
         bare = await bare_await()
         return min([await body(peer, count, False) for _ in range(PASSES)])
 
-    return {"ns": peer.run(main, loop) / count, "bare_await_ns": bare, "count": count}
+    return {"cost": peer.run(main, loop) / count, "bare_await_ns": bare, "count": count}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("contender", choices=CONTENDERS)
     parser.add_argument("workload", choices=WORKLOADS)
-    parser.add_argument("loop", choices=("asyncio", "uvloop", "eager", "trio", "C"))
+    parser.add_argument("loop", choices=("asyncio", "uvloop", "eager", "trio", "blocking", "C"))
     parser.add_argument("--quick", action="store_true", help="an eighth of the work")
     options = parser.parse_args()
     contender = CONTENDERS[options.contender]

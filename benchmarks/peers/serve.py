@@ -1,13 +1,17 @@
-"""The echo server under test: ``python -m peers.serve CONTENDER LOOP tcp|udp|unix``.
+"""The server under test: ``python -m peers.serve CONTENDER LOOP tcp|udp|unix|in PIECE|out PIECE``.
 
-It prints its port, or its abstract name without the null byte.
+"in" and "out" serve bulk transfers, the others echo.  It prints its port, or its abstract name
+without the null byte.  SIGUSR1 makes it collect its garbage.
 """
 
 from __future__ import annotations
 
+import gc
 import os
+import signal
 import sys
 
+from peers.bulk import Transfer
 from peers.contenders import CONTENDERS
 
 
@@ -21,12 +25,16 @@ def main() -> None:
     if contender.hotpath:
         os.environ["PENSTOCK_HOTPATH"] = contender.hotpath
     peer = contender.load()
+    kind = sys.argv[3]
+    signal.signal(signal.SIGUSR1, lambda *_: gc.collect())
 
     async def serve() -> int:
-        if sys.argv[3] == "unix":
+        if kind == "unix":
             await peer.serve_unix_echo(f"\0peers-{os.getpid()}", announce)
+        elif kind in ("in", "out"):
+            await peer.serve_bulk(Transfer(kind, int(sys.argv[4])), announce)
         else:
-            await (peer.serve_udp_echo if sys.argv[3] == "udp" else peer.serve_echo)(announce)
+            await (peer.serve_udp_echo if kind == "udp" else peer.serve_echo)(announce)
         return 0
 
     peer.run(serve, sys.argv[2])

@@ -8,8 +8,8 @@ from statistics import median
 from typing import Any
 
 from peers.contenders import CONTENDERS
-from peers.targets import BARE_AWAIT, TARGETS, Target
-from peers.workloads import Workload
+from peers.targets import BARE_AWAIT, KIB, TARGETS, Target
+from peers.workloads import SCALES, Workload
 
 __all__ = ("Figures", "result_table", "target_table")
 
@@ -27,18 +27,18 @@ class Figures:
             self._results[key].append(result)
 
     def costs(self, workload: str, contender: str, loop: str) -> list[float]:
-        """Return the ns of each round, the cheapest first; empty where nothing was measured."""
-        return sorted(result["ns"] for result in self._results[workload, contender, loop])
+        """Return what each round cost, the cheapest first; empty where nothing was measured."""
+        return sorted(result["cost"] for result in self._results[workload, contender, loop])
 
     def cost(self, workload: str, contender: str, loop: str) -> float | None:
-        """Return the ns per unit."""
+        """Return the ns, or the bytes, per unit."""
         costs = self.costs(workload, contender, loop)
         return median(costs) if costs else None
 
     def awaits(self, workload: str, contender: str, loop: str) -> float | None:
         """Return the cost per unit in bare awaits of the same process."""
         ratios = [
-            result["ns"] / result["bare_await_ns"]
+            result["cost"] / result["bare_await_ns"]
             for result in self._results[workload, contender, loop]
             if "bare_await_ns" in result
         ]
@@ -73,7 +73,7 @@ def number(value: float | None) -> str:
 
 def result_table(workload: Workload, figures: Figures) -> str:
     """Return what one workload cost, contender by contender."""
-    scale, unit = (1000.0, "us") if workload.body is None else (1.0, "ns")
+    scale = SCALES[workload.scale]
     rows = []
     for name in workload.contenders:
         for loop in CONTENDERS[name].loops:
@@ -91,7 +91,7 @@ def result_table(workload: Workload, figures: Figures) -> str:
                     number(figures.awaits(workload.name, name, loop)),
                 )
             )
-    header = f"contender, loop, {unit} per {workload.unit}, spread, x penstock, awaits"
+    header = f"contender, loop, {workload.scale} per {workload.unit}, spread, x penstock, awaits"
     lines = [f"### {workload.name}: {workload.title}", "", *table(header, 2, rows)]
     if bare := figures.bare_await(workload.name):
         lines += ["", f"One await of an empty coroutine: {number(bare)} ns."]
@@ -103,7 +103,7 @@ def measured(target: Target, figures: Figures) -> float | None:
     if target.peer == BARE_AWAIT:
         return figures.awaits(target.workload, target.twin, target.loop)
     own = figures.cost(target.workload, target.twin, target.loop)
-    peer = figures.cost(target.workload, *target.peer)
+    peer = SCALES["KiB"] if target.peer == KIB else figures.cost(target.workload, *target.peer)
     return target.ratio(own, peer) if own and peer else None
 
 
@@ -118,11 +118,12 @@ def target_table(names: Iterable[str], figures: Figures) -> str:
             continue
         peer, loop = target.peer
         bound = "at most" if target.ceiling else "at least"
+        times = " " if target.peer == KIB else "x "
         rows.append(
             (
                 target.workload,
                 f"{CONTENDERS[target.twin].title}, {target.loop}",
-                f"{bound} {target.factor:g}x {CONTENDERS[peer].title if loop else peer}",
+                f"{bound} {target.factor:g}{times}{CONTENDERS[peer].title if loop else peer}",
                 number(ratio),
                 "yes" if target.reached(ratio) else "**no**",
             )

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ("BARE_AWAIT", "TARGETS", "Target")
+__all__ = ("BARE_AWAIT", "KIB", "TARGETS", "Target")
 
 #: Stands for the cost of awaiting an empty coroutine in the same process.
 BARE_AWAIT = ("bare await", "")
+#: Stands for 1,024 bytes: memory, unlike time, is the same on every machine.
+KIB = ("KiB", "")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ ALL = "asyncio uvloop trio"
 ASYNCIO = "asyncio uvloop"
 TASKS = "asyncio uvloop eager trio"
 FLOOR = ("epoll", "C")
+BLOCKING = ("blocking", "blocking")
+BULK = ("tcp-in-64k", "tcp-in-1024k", "tcp-out-64k", "tcp-out-1024k")
 
 TARGETS = (
     *on(ALL, "memory-buffered", "penstock", "anyio", 12),
@@ -83,4 +87,19 @@ TARGETS = (
     *on("uvloop", "udp-echo", "penstock", "anyio", 1.7),
     *on("trio", "udp-echo", "penstock", "trio", 2),
     *on(ALL, "udp-echo", "penstock-pure", "anyio", 1.2),
+    *(
+        target
+        for bulk in BULK
+        for target in (
+            *on(ALL, bulk, "penstock", "anyio", 1),
+            *on(ASYNCIO, bulk, "penstock", "asyncio", 1),
+            *on("trio", bulk, "penstock", "trio", 1),
+            *(Target(bulk, loop, "penstock", BLOCKING, 0.9) for loop in ALL.split()),
+            *on(ALL, bulk, "penstock-pure", "anyio", 1),
+        )
+    ),
+    Target("idle-memory", "asyncio", "penstock", KIB, 4.8, ceiling=True),
+    Target("idle-memory", "uvloop", "penstock", KIB, 4.5, ceiling=True),
+    Target("idle-memory", "trio", "penstock", KIB, 5.0, ceiling=True),
+    *on(ALL, "idle-memory", "penstock-pure", "anyio", 1),
 )

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 import trio
 
 from peers.adapter import Function, Main, Receive, Send
+from peers.bulk import Transfer
 
 
 def run(main: Main, loop: str) -> int:
@@ -67,3 +68,13 @@ async def serve_udp_echo(announce: Callable[[int], None]) -> None:
         while True:
             data, address = await udp.recvfrom(65_536)
             await udp.sendto(data, address)
+
+
+async def serve_bulk(transfer: Transfer, announce: Callable[[int], None]) -> None:
+    async def handle(stream: trio.SocketStream) -> None:
+        async with stream:
+            await transfer.over(stream.receive_some, stream.send_all)
+
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    announce(listeners[0].socket.getsockname()[1])
+    await trio.serve_listeners(handle, listeners)
