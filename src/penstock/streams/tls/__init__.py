@@ -1,0 +1,6 @@
+"""Transport Layer Security over any stream of bytes."""
+
+from penstock.streams.tls._attributes import TLSAttribute as TLSAttribute
+from penstock.streams.tls._stream import TLSStream as TLSStream
+
+__all__ = ("TLSAttribute", "TLSStream")
