@@ -17,7 +17,7 @@ from penstock.abc import SocketAttribute
 {child}
 
 async def main():
-    listener = await penstock.create_tcp_listener(local_host="127.0.0.1")
+    [listener] = (await penstock.create_tcp_listener(local_host="127.0.0.1")).listeners
     port = listener.extra(SocketAttribute.local_port)
     client = await penstock.connect_tcp("127.0.0.1", port)
     server = await listener.accept()
@@ -67,7 +67,7 @@ def child(*resources):
 RUNS = """
 def child(*resources):
     async def talk():
-        listener = await penstock.create_tcp_listener(local_host="127.0.0.1")
+        [listener] = (await penstock.create_tcp_listener(local_host="127.0.0.1")).listeners
         client = await penstock.connect_tcp(
             "127.0.0.1", listener.extra(SocketAttribute.local_port)
         )

@@ -23,7 +23,7 @@ def descriptors():
 async def use_streams():
     """Wait on a memory stream and on a TCP connection of one event loop."""
     send, receive = penstock.create_memory_object_stream[bytes](0)
-    listener = await penstock.create_tcp_listener(local_host="127.0.0.1")
+    [listener] = (await penstock.create_tcp_listener(local_host="127.0.0.1")).listeners
     client = await penstock.connect_tcp("127.0.0.1", listener.extra(SocketAttribute.local_port))
     server = await listener.accept()
     async with penstock.create_task_group() as group:
@@ -85,7 +85,7 @@ def test_loop_that_ends_with_a_socket_registered_leaves_no_poller(backend):
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 def test_stream_of_a_loop_that_was_shut_down_and_runs_again_is_refused(new_loop):
     async def connect():
-        listener = await penstock.create_tcp_listener(local_host="127.0.0.1")
+        [listener] = (await penstock.create_tcp_listener(local_host="127.0.0.1")).listeners
         port = listener.extra(SocketAttribute.local_port)
         return listener, await penstock.connect_tcp("127.0.0.1", port)
 

@@ -155,7 +155,7 @@ def no_epoll(monkeypatch):
 
 async def connect():
     """Return the two ends of a TCP connection."""
-    listener = await penstock.create_tcp_listener(local_host="127.0.0.1")
+    [listener] = (await penstock.create_tcp_listener(local_host="127.0.0.1")).listeners
     address = listener.extra(penstock.abc.SocketAttribute.local_address)
     client = await penstock.connect_tcp(*address[:2])
     server = await listener.accept()
@@ -222,7 +222,7 @@ async def test_cancelled_waiter_without_epoll_loses_nothing(no_epoll):
 
 
 async def test_accept_without_epoll_waits_for_a_connection(no_epoll):
-    listener = await penstock.create_tcp_listener(local_host="127.0.0.1")
+    [listener] = (await penstock.create_tcp_listener(local_host="127.0.0.1")).listeners
     accepted = []
 
     async def accept():

@@ -16,7 +16,7 @@ import pytest
 import uvloop
 
 import penstock
-from penstock.abc import SocketAttribute, SocketListener, SocketStream
+from penstock.abc import SocketAttribute, SocketStream
 from penstock.lowlevel import checkpoint
 
 HOST = "127.0.0.1"
@@ -55,20 +55,21 @@ async def connected(*, small_buffers: bool = False) -> AsyncIterator[tuple[Socke
 @asynccontextmanager
 async def accepted() -> AsyncIterator[tuple[SocketStream, socket.socket]]:
     """Accept a standard library socket; yield the stream and its blocking peer."""
-    async with await penstock.create_tcp_listener(local_host=HOST) as listener:
-        with socket.create_connection((HOST, port_of(listener)), timeout=30) as peer:
+    async with listening() as (listener, port):
+        with socket.create_connection((HOST, port), timeout=30) as peer:
             async with await listener.accept() as stream:
                 yield stream, peer
 
 
 @asynccontextmanager
 async def listening() -> AsyncIterator[tuple[Any, int]]:
-    """Listen on a free port of the loopback interface; yield the listener and the port."""
-    async with await penstock.create_tcp_listener(local_host=HOST) as listener:
-        yield listener, port_of(listener)
+    """Listen on a free port of the loopback interface; yield the one listener and the port."""
+    async with await penstock.create_tcp_listener(local_host=HOST) as multi_listener:
+        (listener,) = multi_listener.listeners
+        yield listener, port_of(multi_listener)
 
 
-def port_of(listener: SocketListener) -> int:
+def port_of(listener: Any) -> int:
     return listener.extra(SocketAttribute.local_port)
 
 

@@ -289,5 +289,5 @@ async def test_connections_that_handlers_lose_are_counted() -> None:
         for _ in range(3):
             with socket.create_connection((HOST, port), timeout=30):
                 pass
-        await until(lambda: listener.lost_connections == 3)
+        await until(lambda: listener.statistics().lost_connections == 3)
         tg.cancel_scope.cancel()

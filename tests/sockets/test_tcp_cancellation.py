@@ -25,6 +25,7 @@ from socket_peers import every_descriptor_is_closed as every_descriptor_is_close
 import penstock
 from penstock.abc import SocketAttribute
 from penstock.lowlevel import checkpoint
+from penstock.streams.stapled import MultiListener
 
 #: An operation here takes at most this many turns, unless it waits for good.
 TURNS = 8
@@ -132,32 +133,48 @@ def test_a_receive_in_a_cancelled_task_loses_no_byte(
     asyncio_backend.run(every_receive_is_cancelled, by_task, into)
 
 
-async def test_a_cancelled_serve_drops_no_connection() -> None:
+async def every_serve_is_cancelled(cancel: Canceller, max_connections: int | None) -> None:
     served = []
 
     async def handler(stream: Any) -> None:
         async with stream:
             served.append(stream.extra(SocketAttribute.remote_address))
+            await checkpoint()
 
     clients = []
-    async with listening() as (listener, port), penstock.create_task_group() as handlers:
+    multi = MultiListener([await penstock.create_tcp_listener(local_host=HOST) for _ in range(2)])
+    ports = [listener.extra(SocketAttribute.local_port) for listener in multi.listeners]
+    async with multi, penstock.create_task_group() as handlers:
         with ExitStack() as stack:
 
-            def connect(_: int) -> None:
-                peer = socket.create_connection((HOST, port))
+            def connect(turn: int) -> None:
+                peer = socket.create_connection((HOST, ports[turn % 2]))
                 clients.append(stack.enter_context(peer).getsockname())
 
             async def serve() -> None:
-                await listener.serve(handler, handlers)
+                await multi.serve(handler, handlers, max_connections=max_connections)
 
             for turns in range(TURNS):
                 for _ in range(3):
-                    await by_scope(serve, turns, connect)
+                    await cancel(serve, turns, connect)
             async with penstock.create_task_group() as tg:
                 tg.start_soon(serve)
                 await penstock.wait_all_tasks_blocked()
                 tg.cancel_scope.cancel()
     assert sorted(served) == sorted(clients)
+    assert multi.statistics().accepted == len(clients)
+
+
+@pytest.mark.parametrize("max_connections", [None, 1, 2])
+async def test_a_cancelled_serve_drops_no_connection(max_connections: int | None) -> None:
+    await every_serve_is_cancelled(by_scope, max_connections)
+
+
+@pytest.mark.parametrize("max_connections", [None, 1, 2])
+def test_a_serve_in_a_cancelled_task_drops_no_connection(
+    asyncio_backend: BackendUnderTest, max_connections: int | None
+) -> None:
+    asyncio_backend.run(every_serve_is_cancelled, by_task, max_connections)
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["send", "send_many"])

@@ -189,7 +189,7 @@ async def test_a_forgotten_stream_warns_and_closes() -> None:
 async def test_a_forgotten_listener_warns_and_closes() -> None:
     listener = await penstock.create_tcp_listener(local_host=HOST)
     port = port_of(listener)
-    with pytest.warns(ResourceWarning, match=r"Unclosed .*TCPListener"):
+    with pytest.warns(ResourceWarning, match=r"Unclosed .*ListeningSocket"):
         del listener
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((HOST, port))

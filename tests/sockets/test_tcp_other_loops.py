@@ -138,7 +138,9 @@ def test_a_listener_outlives_its_loop_only_to_be_closed(
         return await penstock.create_tcp_listener(local_host=HOST)
 
     async def use() -> None:
-        await refused(listener.accept())
+        await refused(listener.listeners[0].accept())
+        await refused(listener.listeners[0].serve(refused))
+        await refused(listener.listeners[0].drain(0))
         await listener.aclose()
         await listener.aclose()
 

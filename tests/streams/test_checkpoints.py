@@ -68,7 +68,7 @@ async def tcp_pair():
         port = listener.extra(SocketAttribute.local_port)
         async with (
             await connect_tcp("127.0.0.1", port) as client,
-            await listener.accept() as server,
+            await listener.listeners[0].accept() as server,
         ):
             yield client, server
 

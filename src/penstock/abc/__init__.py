@@ -3,6 +3,8 @@
 from penstock.abc._attributes import TypedAttributeProvider as TypedAttributeProvider
 from penstock.abc._attributes import TypedAttributeSet as TypedAttributeSet
 from penstock.abc._attributes import typed_attribute as typed_attribute
+from penstock.abc._listeners import Listener as Listener
+from penstock.abc._listeners import ListenerStatistics as ListenerStatistics
 from penstock.abc._resources import AsyncResource as AsyncResource
 from penstock.abc._sockets import IPSockAddrType as IPSockAddrType
 from penstock.abc._sockets import SocketAttribute as SocketAttribute
@@ -19,7 +21,6 @@ from penstock.abc._streams import ByteReceiveStream as ByteReceiveStream
 from penstock.abc._streams import ByteSendStream as ByteSendStream
 from penstock.abc._streams import ByteStream as ByteStream
 from penstock.abc._streams import ByteStreamConnectable as ByteStreamConnectable
-from penstock.abc._streams import Listener as Listener
 from penstock.abc._streams import ObjectReceiveStream as ObjectReceiveStream
 from penstock.abc._streams import ObjectSendStream as ObjectSendStream
 from penstock.abc._streams import ObjectStream as ObjectStream

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 
 from penstock._exceptions import ClosedResourceError
 from penstock.abc._attributes import TypedAttributeProvider, TypedAttributeSet, typed_attribute
-from penstock.abc._streams import ByteStream, Listener
+from penstock.abc._listeners import Listener
+from penstock.abc._streams import ByteStream
 
 __all__ = ("IPSockAddrType", "SocketAttribute", "SocketListener", "SocketStream")
 
@@ -87,6 +88,25 @@ class SocketListener(_SocketProvider, Listener[SocketStream]):
     """A socket that peers connect to."""
 
     __slots__ = ()
+
+    @classmethod
+    async def from_socket(cls, sock_or_fd: socket | int) -> SocketListener:
+        """Make a listener of a stream socket that listens, which then belongs to the listener.
+
+        If it raises, the socket or descriptor still belongs to the caller.  If cancelled,
+        nothing has happened to it.
+
+        Args:
+            sock_or_fd: A socket of the standard library, or a descriptor.
+
+        Raises:
+            OSError: The system refuses to watch it.
+            TypeError: It is neither, or its bytes go through TLS.
+            ValueError: It is not bound, does not listen, or is no stream socket.
+        """
+        from penstock._sockets.listening import adopt_listener  # which knows this class
+
+        return await adopt_listener(sock_or_fd)
 
     @abstractmethod
     async def accept(self) -> SocketStream:

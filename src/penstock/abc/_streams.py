@@ -1,4 +1,4 @@
-"""The contracts of object streams, byte streams, listeners and connectables.
+"""The contracts of object streams, byte streams and connectables.
 
 What holds for every async method here, and is therefore not said again at each:
 
@@ -12,13 +12,12 @@ What holds for every async method here, and is therefore not said again at each:
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Generic, Self, TypeAlias, TypeVar
 
 from penstock._exceptions import EndOfStream
 from penstock.abc._attributes import TypedAttributeProvider
 from penstock.abc._resources import AsyncResource
-from penstock.abc._tasks import TaskSpawner
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -35,7 +34,6 @@ __all__ = (
     "ByteSendStream",
     "ByteStream",
     "ByteStreamConnectable",
-    "Listener",
     "ObjectReceiveStream",
     "ObjectSendStream",
     "ObjectStream",
@@ -245,27 +243,6 @@ AnyUnreliableByteStream: TypeAlias = UnreliableObjectStream[bytes] | ByteStream
 AnyByteReceiveStream: TypeAlias = ObjectReceiveStream[bytes] | ByteReceiveStream
 AnyByteSendStream: TypeAlias = ObjectSendStream[bytes] | ByteSendStream
 AnyByteStream: TypeAlias = ObjectStream[bytes] | ByteStream
-
-
-class Listener(Generic[T_co], AsyncResource, TypedAttributeProvider):
-    """Something that peers connect to."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    async def serve(
-        self, handler: Callable[[T_co], Awaitable[Any]], task_group: TaskSpawner | None = None
-    ) -> None:
-        """Accept connections for ever and start a task with ``handler`` for each.
-
-        If cancelled, no connection was lost: what was not handed to a handler stays queued in
-        the system.
-
-        Args:
-            handler: Called with the stream of a new connection.
-            task_group: Anything with ``start_soon``; without it, ``serve`` makes a task group of
-                its own and waits for the handlers when it ends.
-        """
 
 
 class ObjectStreamConnectable(Generic[T_Item]):
