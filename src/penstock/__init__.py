@@ -8,6 +8,9 @@ from penstock import abc as abc
 from penstock import lowlevel as lowlevel
 from penstock import to_thread as to_thread
 from penstock._backends import TaskInfo as TaskInfo
+from penstock._descriptors import notify_closing as notify_closing
+from penstock._descriptors import wait_readable as wait_readable
+from penstock._descriptors import wait_writable as wait_writable
 from penstock._eventloop import current_time as current_time
 from penstock._eventloop import get_all_backends as get_all_backends
 from penstock._eventloop import get_available_backends as get_available_backends
@@ -33,8 +36,13 @@ from penstock._exceptions import TaskNotFinished as TaskNotFinished
 from penstock._exceptions import TypedAttributeLookupError as TypedAttributeLookupError
 from penstock._exceptions import WouldBlock as WouldBlock
 from penstock._hotpath import IMPLEMENTATION as IMPLEMENTATION
+from penstock._resources import aclose_forcefully as aclose_forcefully
+from penstock._sockets.connectables import TCPConnectable as TCPConnectable
+from penstock._sockets.connectables import as_connectable as as_connectable
 from penstock._sockets.connecting import connect_tcp as connect_tcp
 from penstock._sockets.listening import create_tcp_listener as create_tcp_listener
+from penstock._sockets.resolving import getaddrinfo as getaddrinfo
+from penstock._sockets.resolving import getnameinfo as getnameinfo
 from penstock._synchronization import CapacityLimiter as CapacityLimiter
 from penstock._synchronization import CapacityLimiterStatistics as CapacityLimiterStatistics
 from penstock._synchronization import Condition as Condition

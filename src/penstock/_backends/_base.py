@@ -122,6 +122,20 @@ class Backend(ABC):
             A function that calls it off.
         """
 
+    @abstractmethod
+    async def wait_ready(self, fd: int, writing: bool) -> None:
+        """Wait until ``fd`` is readable, or writable; level-triggered.
+
+        Raises:
+            BusyResourceError: Another task waits for the same.
+            ClosedResourceError: :meth:`notify_closing` was called meanwhile.
+            OSError: The system cannot watch it.
+        """
+
+    @abstractmethod
+    def notify_closing(self, fd: int) -> None:
+        """End the waits for ``fd``: it is about to be closed."""
+
     # -- tasks -----------------------------------------------------------------------------
 
     @abstractmethod

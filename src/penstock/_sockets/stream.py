@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, NoReturn
 
 from penstock._backends import Backend
 from penstock._exceptions import (
@@ -20,8 +20,10 @@ from penstock._exceptions import (
     EndOfStream,
 )
 from penstock._hotpath import Registration
+from penstock._sockets.queues import receive_queue, send_queue
 from penstock._sockets.registered import RegisteredSocket
-from penstock.abc import SocketStream
+from penstock._sockets.sending_files import send_file
+from penstock.abc import SocketStatistics, SocketStream
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -52,6 +54,16 @@ class ConnectedSocketStream(RegisteredSocket, SocketStream):
         """
         registration = self._registration
         return None if registration.sent == registration.total else registration.sent
+
+    def statistics(self) -> SocketStatistics:
+        registration = self._registration
+        sock = self._open_socket()
+        return SocketStatistics(
+            receive_buffer_used=receive_queue(sock),
+            send_buffer_used=send_queue(sock),
+            tasks_waiting_receive=int(registration.reader is not None),
+            tasks_waiting_send=int(registration.writer is not None and not self._eof_sent),
+        )
 
     # -- receiving -------------------------------------------------------------------------
     #
@@ -176,6 +188,9 @@ class ConnectedSocketStream(RegisteredSocket, SocketStream):
                 first += 1
         if not views:
             await self._settle_writer()
+
+    async def send_file(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> int:
+        return await send_file(self, file, offset, count)
 
     async def _wait_writable(self) -> None:
         """Wait until a send is worth a try."""

@@ -9,6 +9,7 @@ from penstock.abc._resources import AsyncResource as AsyncResource
 from penstock.abc._sockets import IPSockAddrType as IPSockAddrType
 from penstock.abc._sockets import SocketAttribute as SocketAttribute
 from penstock.abc._sockets import SocketListener as SocketListener
+from penstock.abc._sockets import SocketStatistics as SocketStatistics
 from penstock.abc._sockets import SocketStream as SocketStream
 from penstock.abc._streams import AnyByteReceiveStream as AnyByteReceiveStream
 from penstock.abc._streams import AnyByteSendStream as AnyByteSendStream

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from ipaddress import IPv6Address
+from dataclasses import dataclass
 from socket import AF_INET, AF_INET6, AddressFamily, socket
-from typing import Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, overload
 
 from penstock._exceptions import ClosedResourceError
 from penstock.abc._attributes import TypedAttributeProvider, TypedAttributeSet, typed_attribute
 from penstock.abc._listeners import Listener
 from penstock.abc._streams import ByteStream
 
-__all__ = ("IPSockAddrType", "SocketAttribute", "SocketListener", "SocketStream")
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+__all__ = (
+    "IPSockAddrType",
+    "SocketAttribute",
+    "SocketListener",
+    "SocketStatistics",
+    "SocketStream",
+)
 
 IPSockAddrType: TypeAlias = tuple[str, int]
 SockAddrType: TypeAlias = IPSockAddrType | str | bytes
@@ -40,7 +49,7 @@ def plain_address(address: Any) -> SockAddrType:
     """Return a socket address as AnyIO shows it: host and port, the IPv6 scope in the host."""
     if isinstance(address, tuple) and len(address) == 4:
         host, port, _flow, scope_id = address
-        if scope_id and "%" not in host and IPv6Address(host).is_link_local:
+        if scope_id and "%" not in host:
             host = f"{host}%{scope_id}"
         return host, port
     return address  # type: ignore[no-any-return]  # what the socket module gave
@@ -53,9 +62,7 @@ class _SocketProvider(TypedAttributeProvider):
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        raw = self._raw_socket
-        if raw.fileno() < 0:
-            raise ClosedResourceError
+        raw = self._open_socket()
         attributes: dict[Any, Callable[[], Any]] = {
             SocketAttribute.family: lambda: AddressFamily(raw.family),
             SocketAttribute.local_address: lambda: plain_address(raw.getsockname()),
@@ -77,11 +84,117 @@ class _SocketProvider(TypedAttributeProvider):
     @abstractmethod
     def _raw_socket(self) -> socket: ...
 
+    def _open_socket(self) -> socket:
+        raw = self._raw_socket
+        if raw.fileno() < 0:
+            raise ClosedResourceError
+        return raw
+
+
+@dataclass(frozen=True)
+class SocketStatistics:
+    """What :meth:`SocketStream.statistics` returns."""
+
+    receive_buffer_used: int | None
+    """How many bytes have come and were not received yet; None: the system does not say."""
+    send_buffer_used: int | None
+    """How many bytes were sent and not acknowledged by the peer yet; None: as above."""
+    tasks_waiting_receive: int
+    """How many tasks wait for bytes: 0 or 1."""
+    tasks_waiting_send: int
+    """How many tasks wait for room: 0 or 1."""
+
 
 class SocketStream(_SocketProvider, ByteStream):
     """A byte stream over a connected socket."""
 
     __slots__ = ()
+
+    @classmethod
+    async def from_socket(cls, sock_or_fd: socket | int) -> SocketStream:
+        """Make a stream of a connected stream socket, which then belongs to the stream.
+
+        If it raises, the socket or descriptor still belongs to the caller.  If cancelled,
+        nothing has happened to it.
+
+        Args:
+            sock_or_fd: A socket of the standard library, or a descriptor.
+
+        Raises:
+            OSError: The system refuses to watch it.
+            TypeError: It is neither, or its bytes go through TLS.
+            ValueError: It is not connected, or no stream socket.
+        """
+        from penstock._sockets.stream_adopting import adopt_stream  # which knows this class
+
+        return await adopt_stream(sock_or_fd)
+
+    @abstractmethod
+    async def send_file(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> int:
+        """Send the bytes of a file.
+
+        From a regular file they go to the socket by sendfile(2), through no memory of the
+        program's; what is not in the system's page cache is read in a worker thread first.  The
+        bytes of any other file object are read there.  The file's position does not count, and
+        what it is afterwards is not defined.
+
+        If cancelled, some of the bytes may have gone out: :attr:`partial_send` tells how many,
+        and sending on from there continues the sequence.
+
+        Args:
+            file: A file object that gives bytes; one of another kind than regular files must
+                be able to seek.
+            offset: Where in the file to begin, in bytes; at least 0.
+            count: How many bytes to send, at least 0.  None: all that the file has.
+
+        Returns:
+            How many bytes were sent: fewer than ``count`` if the file ended before.
+
+        Raises:
+            OSError: The file cannot be read.
+            TypeError: ``file`` does not give bytes, or a number is no integer.
+            ValueError: A number is negative, or ``file`` is closed or not readable.
+        """
+
+    @abstractmethod
+    def statistics(self) -> SocketStatistics:
+        """Return what waits in the system, and who waits for it.
+
+        Raises:
+            ClosedResourceError: The stream was closed.
+        """
+
+    @overload
+    def getsockopt(self, level: int, option: int) -> int: ...
+    @overload
+    def getsockopt(self, level: int, option: int, buffersize: int) -> bytes: ...
+
+    def getsockopt(self, level: int, option: int, buffersize: int = 0) -> int | bytes:
+        """Return an option of the socket, as :meth:`socket.socket.getsockopt` does.
+
+        Raises:
+            ClosedResourceError: The stream was closed.
+            OSError: The system has no such option for it.
+        """
+        return self._open_socket().getsockopt(level, option, buffersize)
+
+    @overload
+    def setsockopt(self, level: int, option: int, value: int | ReadableBuffer) -> None: ...
+    @overload
+    def setsockopt(self, level: int, option: int, value: None, length: int) -> None: ...
+
+    def setsockopt(self, level: int, option: int, value: Any, length: int | None = None) -> None:
+        """Set an option of the socket, as :meth:`socket.socket.setsockopt` does.
+
+        Raises:
+            ClosedResourceError: The stream was closed.
+            OSError: The system refuses it.
+        """
+        raw = self._open_socket()
+        if length is None:
+            raw.setsockopt(level, option, value)
+        else:
+            raw.setsockopt(level, option, value, length)
 
 
 class SocketListener(_SocketProvider, Listener[SocketStream]):

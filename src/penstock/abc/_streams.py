@@ -11,7 +11,7 @@ What holds for every async method here, and is therefore not said again at each:
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Generic, Self, TypeAlias, TypeVar
 
@@ -245,7 +245,7 @@ AnyByteSendStream: TypeAlias = ObjectSendStream[bytes] | ByteSendStream
 AnyByteStream: TypeAlias = ObjectStream[bytes] | ByteStream
 
 
-class ObjectStreamConnectable(Generic[T_Item]):
+class ObjectStreamConnectable(ABC, Generic[T_Item]):
     """Something to connect to that gives an object stream."""
 
     __slots__ = ()
@@ -261,7 +261,7 @@ class ObjectStreamConnectable(Generic[T_Item]):
         """
 
 
-class ByteStreamConnectable:
+class ByteStreamConnectable(ABC):
     """Something to connect to that gives a byte stream."""
 
     __slots__ = ()

@@ -25,9 +25,11 @@ from penstock._hotpath import ReceiveBuffer
 from penstock.abc import (
     AnyByteReceiveStream,
     AnyByteStream,
+    AnyByteStreamConnectable,
     ByteReceiveStream,
     ByteSendStream,
     ByteStream,
+    ByteStreamConnectable,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
     Delimiters: TypeAlias = ReadableBuffer | Sequence[ReadableBuffer]
 
-__all__ = ("BufferedByteReceiveStream", "BufferedByteStream")
+__all__ = ("BufferedByteReceiveStream", "BufferedByteStream", "BufferedConnectable")
 
 T = TypeVar("T")
 
@@ -411,3 +413,17 @@ class BufferedByteStream(BufferedByteReceiveStream, ByteStream):
         if self._closed:
             raise ClosedResourceError
         await self.receive_stream.send_eof()
+
+
+class BufferedConnectable(ByteStreamConnectable):
+    """Connects as another connectable does, and buffers what is received.
+
+    Args:
+        connectable: What gives a byte stream, or an object stream of bytes.
+    """
+
+    def __init__(self, connectable: AnyByteStreamConnectable) -> None:
+        self.connectable = connectable
+
+    async def connect(self) -> BufferedByteStream:
+        return BufferedByteStream(await self.connectable.connect())

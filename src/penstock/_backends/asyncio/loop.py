@@ -20,6 +20,7 @@ from penstock._backends.asyncio.groups import AsyncioTaskGroup
 from penstock._backends.asyncio.scopes import AsyncioCancelScope
 from penstock._backends.asyncio.states import TaskStates, effective_deadline
 from penstock._backends.asyncio.threads import WorkerThreads, run_sync_in_thread
+from penstock._exceptions import BusyResourceError, ClosedResourceError
 from penstock._hotpath import ReadyBudget
 
 __all__ = ("AsyncioBackend", "current")
@@ -47,6 +48,8 @@ class AsyncioBackend(Backend):
         self.states = TaskStates(loop, self.budget)
         self.new_wait: Callable[[], Future[None]] = loop.create_future
         self._threads: WorkerThreads | None = None
+        #: Descriptor and direction -> the wait for it, and what calls its watch off.
+        self._watched: dict[tuple[int, bool], tuple[Future[bool], Callable[[], None]]] = {}
         self._onlookers: set[asyncio.Task[Any] | None] = set()  # in wait_all_tasks_blocked()
 
     @staticmethod
@@ -141,6 +144,36 @@ class AsyncioBackend(Backend):
 
         add(fd, fire)
         return call_off
+
+    async def wait_ready(self, fd: int, writing: bool) -> None:
+        await self.states.checkpoint_if_cancelled()
+        key = (fd, writing)
+        if key in self._watched:
+            raise BusyResourceError("writing to" if writing else "reading from")
+        wait: Future[bool] = self.loop.create_future()
+
+        def ready() -> None:
+            self._end_watch(key, True)
+
+        self._watched[key] = watched = wait, self.watch_once(fd, writing, ready)
+        try:
+            still_open = await wait
+        finally:
+            if self._watched.get(key) is watched:  # cancelled
+                self._end_watch(key, False)
+        if not still_open:
+            raise ClosedResourceError
+
+    def notify_closing(self, fd: int) -> None:
+        for key in ((fd, False), (fd, True)):
+            if key in self._watched:
+                self._end_watch(key, False)
+
+    def _end_watch(self, key: tuple[int, bool], still_open: bool) -> None:
+        wait, call_off = self._watched.pop(key)
+        call_off()
+        if not wait.done():
+            wait.set_result(still_open)
 
     def is_current(self) -> bool:
         # A loop that was shut down may be run again; it has another backend object then.

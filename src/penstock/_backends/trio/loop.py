@@ -18,6 +18,7 @@ from penstock._backends._base import Backend, ThreadLimiter
 from penstock._backends._tasks import TaskInfo
 from penstock._backends.trio.groups import TrioTaskGroup
 from penstock._backends.trio.scopes import TrioCancelScope
+from penstock._exceptions import BusyResourceError, ClosedResourceError
 from penstock._hotpath import ReadyBudget
 
 __all__ = ("TrioBackend", "current")
@@ -139,6 +140,18 @@ class TrioBackend(Backend):
 
         self._background(watching)
         return scope.cancel
+
+    async def wait_ready(self, fd: int, writing: bool) -> None:
+        wait = trio.lowlevel.wait_writable if writing else trio.lowlevel.wait_readable
+        try:
+            await wait(fd)
+        except trio.BusyResourceError:
+            raise BusyResourceError("writing to" if writing else "reading from") from None
+        except trio.ClosedResourceError:
+            raise ClosedResourceError from None
+
+    def notify_closing(self, fd: int) -> None:
+        trio.lowlevel.notify_closing(fd)
 
     def _background(self, func: Callable[[], Awaitable[None]]) -> None:
         """Run ``func`` until the run ends.  The end may come as a closed descriptor, too."""
