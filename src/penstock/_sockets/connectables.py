@@ -8,6 +8,8 @@ from penstock._exceptions import ConnectionFailed
 from penstock._sockets.connecting import connect_tcp
 from penstock._sockets.resolving import Host, check_host, check_port
 from penstock.abc import ByteStreamConnectable, SocketStream
+from penstock.streams.tls._connectable import TLSConnectable
+from penstock.streams.tls._contexts import AnySSLContext
 
 __all__ = ("TCPConnectable", "as_connectable")
 
@@ -41,18 +43,38 @@ class TCPConnectable(ByteStreamConnectable):
             raise ConnectionFailed(f"error connecting to {self.host}:{self.port}: {exc}") from exc
 
 
-def as_connectable(remote: ByteStreamConnectable | tuple[Host, int], /) -> ByteStreamConnectable:
+def as_connectable(
+    remote: ByteStreamConnectable | tuple[Host, int],
+    /,
+    *,
+    tls: bool = False,
+    ssl_context: AnySSLContext | None = None,
+    tls_hostname: str | None = None,
+    tls_standard_compatible: bool = True,
+) -> ByteStreamConnectable:
     """Return something to connect to.
 
     Args:
         remote: A connectable, which is returned as it is, or a host and a port of TCP.
+        tls: As in :func:`connect_tcp`; so are the next three.
+        ssl_context: As in :func:`connect_tcp`.
+        tls_hostname: As in :func:`connect_tcp`; None: the host.
+        tls_standard_compatible: As in :func:`connect_tcp`.
 
     Raises:
-        TypeError: ``remote`` is nothing of that.
+        TypeError: ``remote`` is nothing of that, or ``ssl_context`` has no ``wrap_bio``.
         ValueError: The port is out of range.
     """
     if isinstance(remote, ByteStreamConnectable):
         return remote
     if isinstance(remote, tuple) and len(remote) == 2:
-        return TCPConnectable(*remote)
+        connectable = TCPConnectable(*remote)
+        if not (tls or ssl_context is not None or tls_hostname):
+            return connectable
+        return TLSConnectable(
+            connectable,
+            hostname=tls_hostname or str(connectable.host).partition("%")[0],
+            ssl_context=ssl_context,
+            standard_compatible=tls_standard_compatible,
+        )
     raise TypeError(f"cannot convert {remote!r} to a connectable")

@@ -6,11 +6,12 @@ it leaves in its outgoing BIO is flushed to the transport.
 
 Three rules keep a stream whole whatever is cancelled:
 
-1. Plaintext that was taken out of the object is returned at once: no ``await`` stands between.
+1. Plaintext that was taken out of the object is returned, or kept in ``_plain``, at once: no
+   ``await`` stands between.
 2. Ciphertext that was taken out of the outgoing BIO stays in ``_unsent`` until the transport has
    it: a record that is lost or torn makes all that follows unreadable.  Whoever flushes next goes
    on where a cancelled flush has stopped.
-3. Nobody asks the object for anything while ciphertext of an alert is the last thing it said.
+3. An object that has failed is not asked again: what it said stays in ``_failure``.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from penstock._exceptions import (
 from penstock._synchronization import Lock
 from penstock.abc import AnyByteStream, ByteReceiveStream, ByteStream
 from penstock.streams.tls._attributes import TLSAttribute
-from penstock.streams.tls._contexts import ascii_hostname, default_context
+from penstock.streams.tls._contexts import AnySSLContext, bio_pair, default_context
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -45,9 +46,7 @@ PIECE = 65536
 RECORD = 16384
 #: Ciphertext that is received in one go: three full records and what frames them.
 FEED = 65536
-#: The shortest record that can hold a byte: header 5, content 1, its type 1, tag 16 (RFC 8446).
-SHORTEST_RECORD = 23
-#: How long closing waits for the peer, in seconds.
+#: How long closing, or an alert, waits for the peer, in seconds.
 PATIENCE = 2.0
 #: The same while a task waits for data, in seconds: it is set free by closing the transport.
 BRIEF = 0.01
@@ -60,13 +59,15 @@ class TLSStream(ByteStream):
     with the :exc:`ssl.SSLError` as its cause, and the peer is told by an alert.
     """
 
-    # I1  _unsent: ciphertext that has left the outgoing BIO and that the transport has not taken
+    # I1  _unsent: ciphertext that has left the outgoing BIO and that the transport has not taken;
+    #     only the holder of _flushing changes it
     # I2  the first _held bytes of the outgoing BIO may wait there for the next send: the session
     #     tickets of a server.  A peer that reads only what it waits for would block them, and we
     #     should wait for each other (RFC 8446, 4.6.1 lets them come at any time)
     # I3  _feeds counts the receives from the transport: whoever wanted more bytes looks whether
     #     somebody else has brought some meanwhile
-    # I4  _failure: what the object said when it failed; it is not asked for data again
+    # I4  _plain: plaintext that was taken out of the object before it was asked for; it comes
+    #     before whatever the object still has
     __slots__ = (
         "__weakref__",
         "_backend",
@@ -76,16 +77,16 @@ class TLSStream(ByteStream):
         "_failure",
         "_feeding",
         "_feeds",
+        "_flushing",
         "_held",
         "_incoming",
         "_outgoing",
+        "_partial_send",
         "_plain",
         "_reading",
-        "_sending",
-        "_sent",
+        "_sized",
         "_ssl",
         "_torn",
-        "_total",
         "_truncated",
         "_unsent",
         "_writing",
@@ -105,17 +106,18 @@ class TLSStream(ByteStream):
         self.transport_stream: Any = transport_stream
         #: Whether the end of the stream has to be announced by whoever ends it.
         self.standard_compatible = standard_compatible
+        self._sized = isinstance(transport_stream, ByteReceiveStream)  # or one of objects
         self._backend: Backend = current_backend()
         self._ssl = ssl_object
         self._incoming = incoming
         self._outgoing = outgoing
         self._unsent = b""
-        self._plain = memoryview(b"")  # taken out of the object before its time, by send_eof()
+        self._plain = memoryview(b"")
         self._held = 0
         self._feeds = 0
-        self._sending, self._feeding = Lock(), Lock()
+        self._flushing, self._feeding = Lock(fast_acquire=True), Lock(fast_acquire=True)
         self._reading = self._writing = False
-        self._sent = self._total = 0  # plaintext bytes of the last send
+        self._partial_send: int | None = None
         self._closed = False
         self._eof_sent = False
         self._ended = False  # the peer has announced the end
@@ -132,7 +134,7 @@ class TLSStream(ByteStream):
         *,
         server_side: bool | None = None,
         hostname: str | None = None,
-        ssl_context: ssl.SSLContext | None = None,
+        ssl_context: AnySSLContext | None = None,
         standard_compatible: bool = True,
     ) -> Self:
         """Do the TLS handshake over a stream, and return the encrypted stream.
@@ -153,26 +155,24 @@ class TLSStream(ByteStream):
         Raises:
             BrokenResourceError: The handshake has failed; the cause says why.
             ssl.SSLCertVerificationError: The peer's certificate is not acceptable.
+            TypeError: ``ssl_context`` has no ``wrap_bio``, or ``hostname`` is no string.
+            ValueError: ``hostname`` is no name, or ``ssl_context`` is not for this side.
         """
         if server_side is None:
             server_side = not hostname
-        name = ascii_hostname(hostname) if hostname else None
         if ssl_context is None:
             ssl_context = default_context(server_side=server_side)
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        ends = (ssl_context, server_side, hostname)
         if type(ssl_context) is ssl.SSLContext:
-            ssl_object = ssl_context.wrap_bio(incoming, outgoing, server_side, name)
+            ssl_object, incoming, outgoing = bio_pair(*ends)
         else:  # others may block, as those do that ask the system about certificates
-            ssl_object = await to_thread.run_sync(
-                ssl_context.wrap_bio, incoming, outgoing, server_side, name
-            )
+            ssl_object, incoming, outgoing = await to_thread.run_sync(bio_pair, *ends)
         stream = cls(transport_stream, ssl_object, incoming, outgoing, standard_compatible)
         await stream._shake_hands()
         return stream
 
     async def _shake_hands(self) -> None:
         while True:
-            seen = self._feeds
             try:
                 self._ssl.do_handshake()
                 break
@@ -182,11 +182,12 @@ class TLSStream(ByteStream):
                 await self._flush_alert()
                 raise
             except ssl.SSLError as exc:
-                await self._fail(exc)
-            await self._flush()
-            await self._feed(seen)
+                self._note_failure(exc)
+                await self._raise_failure()
             if self._truncated:
                 raise BrokenResourceError("the stream has ended in the middle of the TLS handshake")
+            await self._flush()
+            await self._feed()
         if self._ssl.server_side and self._ssl.version() == "TLSv1.3":
             self._held = self._outgoing.pending
         else:
@@ -194,13 +195,15 @@ class TLSStream(ByteStream):
 
     # -- the transport ---------------------------------------------------------------------
 
-    async def _feed(self, seen: int) -> None:
-        """Receive ciphertext, unless somebody has done so since ``_feeds`` was ``seen``."""
-        async with self._feeding:
-            if self._feeds != seen:
+    async def _feed(self) -> None:
+        """Receive ciphertext, unless somebody else does so meanwhile."""
+        feeds = self._feeds
+        await self._feeding.acquire()
+        try:
+            if self._feeds != feeds:
                 return
             try:
-                if isinstance(self.transport_stream, ByteReceiveStream):
+                if self._sized:
                     data = await self.transport_stream.receive(FEED)
                 else:
                     data = await self.transport_stream.receive()
@@ -209,62 +212,83 @@ class TLSStream(ByteStream):
             else:
                 self._incoming.write(data)
             self._feeds += 1
+        finally:
+            self._feeding.release()
 
     async def _flush(self) -> None:
         """Have the transport send all ciphertext there is."""
-        async with self._sending:
+        await self._flushing.acquire()
+        try:
             while self._unsent or self._outgoing.pending:
+                if self._torn:
+                    raise BrokenResourceError("a TLS record was lost when a send was cut short")
                 self._held = 0
                 if not self._unsent:
                     self._unsent = self._outgoing.read()
                 try:
                     await self.transport_stream.send(self._unsent)
+                except BusyResourceError:  # somebody else uses the transport; nothing was sent
+                    raise
                 except BaseException:
                     self._unsent = self._rest()
                     raise
                 self._unsent = b""
+        finally:
+            self._flushing.release()
 
     def _rest(self) -> bytes:
         """Return what a send that was cut short has left of ``_unsent``."""
         partial: int | None = getattr(self.transport_stream, "partial_send", None)
-        if not isinstance(self.transport_stream, ByteReceiveStream):
+        if not self._sized:
             return b"" if partial else self._unsent  # an item is sent or is not
         if partial is None:
             self._torn = True
             return b""
         return self._unsent[partial:]
 
-    async def _flush_alert(self) -> None:
-        """Tell the peer what is wrong, if it listens."""
-        if self._sending.locked():
-            return  # whoever is at it sends that too
-        with self._backend.create_cancel_scope(
-            deadline=self._backend.current_time() + PATIENCE, shield=False
-        ):
+    async def _flush_beside_feed(self) -> None:
+        """Receive ciphertext, and send meanwhile what the peer may be waiting for.
+
+        Sending alone could wait for a peer who himself waits until we have received.
+        """
+        if self._outgoing.pending > FEED:  # he asks for answers, and takes none
+            await self._flush()
+
+        async def flush() -> None:
             try:
                 await self._flush()
-            except (BrokenResourceError, ClosedResourceError, BusyResourceError, OSError):
+            except (BrokenResourceError, ClosedResourceError):
+                pass  # who sends will be told
+
+        async with self._backend.create_task_group() as group:
+            group.start_soon(flush)
+            await self._feed()
+            group.cancel_scope.cancel()
+
+    async def _flush_alert(self) -> None:
+        """Tell the peer what is wrong, if it listens."""
+        if self._flushing.locked():
+            return  # whoever is at it sends that too
+        deadline = self._backend.current_time() + PATIENCE
+        with self._backend.create_cancel_scope(deadline=deadline, shield=False):
+            try:
+                await self._flush()
+            except (BrokenResourceError, ClosedResourceError, BusyResourceError):
                 pass  # what is wrong is being raised already
 
-    async def _fail(self, exc: ssl.SSLError) -> NoReturn:
-        """Give the stream up because of what the object said."""
-        self._failure = type(exc)(*exc.args)  # a copy: no traceback
-        await self._flush_alert()
-        raise BrokenResourceError(exc.reason or str(exc)) from exc
+    def _note_failure(self, exc: ssl.SSLError) -> None:
+        self._failure = exc.with_traceback(None)  # whose frames hold this stream
 
-    def _check(self) -> None:
-        if self._closed:
-            raise ClosedResourceError
-        if self._failure is not None:
-            raise BrokenResourceError from self._failure
+    async def _raise_failure(self) -> NoReturn:
+        """Give the stream up because of what the object said."""
+        failure = self._failure
+        assert failure is not None
+        await self._flush_alert()
+        raise BrokenResourceError(failure.reason or str(failure)) from failure
+
+    def _check_loop(self) -> None:
         if not self._backend.is_current():
             raise RuntimeError("this stream belongs to another event loop or thread")
-
-    async def _settle(self) -> None:
-        """Raise a pending cancellation; yield where the ready budget says so."""
-        budget = self._backend.budget
-        while not budget.spend():
-            await self._backend.settle()
 
     # -- receiving -------------------------------------------------------------------------
 
@@ -273,63 +297,63 @@ class TLSStream(ByteStream):
             raise TypeError(f"max_bytes must be an integer, not {max_bytes!r}")
         if max_bytes < 1:
             raise ValueError(f"max_bytes must be a positive integer, not {max_bytes}")
-        self._check()
+        if self._closed:
+            raise ClosedResourceError
         if self._reading:
             raise BusyResourceError("reading from")
         self._reading = True
         try:
-            await self._settle()
-            if self._plain:
-                data, self._plain = bytes(self._plain[:max_bytes]), self._plain[max_bytes:]
-                return data
-            while not self._ended:
-                seen = self._feeds
-                try:
-                    data = self._ssl.read(min(max_bytes, RECORD))
-                except ssl.SSLWantReadError:
-                    await self._read_on(seen)
-                except ssl.SSLZeroReturnError:  # after our own announcement
-                    self._ended = True
-                except ssl.SSLError as exc:
-                    await self._fail(exc)
-                else:
-                    if not data:
-                        self._ended = True
-                    elif len(data) == max_bytes or self._incoming.pending < SHORTEST_RECORD:
-                        return data
-                    else:
-                        return b"".join([data, *self._at_hand(max_bytes - len(data))])
-            raise EndOfStream
+            while not self._backend.budget.spend():
+                self._check_loop()
+                await self._backend.settle()
+            while not self._closed:
+                if data := self._at_hand(max_bytes):
+                    return data
+                if self._ended:
+                    raise EndOfStream
+                await self._read_on()
+            raise ClosedResourceError
         finally:
             self._reading = False
 
-    def _at_hand(self, max_bytes: int) -> list[bytes]:
-        """Return what is there already; what is amiss is for the next call to find."""
-        chunks: list[bytes] = []
+    def _at_hand(self, max_bytes: int) -> bytes:
+        """Return the plaintext that is there; what is amiss behind it is noted."""
+        chunks = []
+        if self._plain:
+            chunks.append(bytes(self._plain[:max_bytes]))
+            self._plain = self._plain[max_bytes:]
+            max_bytes -= len(chunks[0])
         try:
-            while max_bytes and not self._ended and self._incoming.pending >= SHORTEST_RECORD:
-                chunks.append(data := self._ssl.read(min(max_bytes, RECORD)))
-                max_bytes -= len(data)
-                self._ended = not data
+            while max_bytes and (self._incoming.pending or self._ssl.pending()):
+                if self._ended or self._failure is not None:
+                    break
+                if data := self._ssl.read(min(max_bytes, RECORD)):
+                    chunks.append(data)
+                    max_bytes -= len(data)
+                else:
+                    self._ended = True
         except ssl.SSLWantReadError:
             pass
-        except ssl.SSLZeroReturnError:
+        except ssl.SSLZeroReturnError:  # instead of b"", after our own announcement
             self._ended = True
         except ssl.SSLError as exc:
-            self._failure = type(exc)(*exc.args)
-        return chunks
+            self._note_failure(exc)
+        return b"".join(chunks)
 
-    async def _read_on(self, seen: int) -> None:
-        """Get more ciphertext, after sending what the peer may be waiting for."""
+    async def _read_on(self) -> None:
+        """Get more ciphertext, or raise why there will be none."""
+        if self._failure is not None:
+            await self._raise_failure()
         if self._truncated:
             if self.standard_compatible:
                 raise BrokenResourceError("the stream has ended without an announcement")
             self._ended = True
-            return
-        answer_due = self._unsent or self._outgoing.pending > self._held
-        if answer_due and not self._sending.locked():  # otherwise whoever sends takes it along
-            await self._flush()
-        await self._feed(seen)
+        elif self._flushing.locked() or not (
+            self._unsent or self._outgoing.pending > self._held
+        ):  # nothing to send, or whoever sends takes it along
+            await self._feed()
+        else:
+            await self._flush_beside_feed()
 
     # -- sending ---------------------------------------------------------------------------
 
@@ -339,7 +363,7 @@ class TLSStream(ByteStream):
 
         What was encrypted goes out with whatever is done next.
         """
-        return None if self._sent == self._total else self._sent
+        return self._partial_send
 
     async def send(self, item: ReadableBuffer) -> None:
         with _octets(item) as octets:
@@ -353,34 +377,44 @@ class TLSStream(ByteStream):
             await self._write(views)
 
     async def _write(self, views: list[memoryview]) -> None:
-        self._check()
-        if self._eof_sent:
+        if self._closed or self._eof_sent:
             raise ClosedResourceError
         if self._writing:
             raise BusyResourceError("writing to")
         self._writing = True
+        self._partial_send = 0
         try:
-            self._sent, self._total = 0, sum(map(len, views))
-            await self._settle()
+            while not self._backend.budget.spend():
+                self._check_loop()
+                await self._backend.settle()
             for view in views:
                 offset = 0
                 while offset < len(view):
-                    seen = self._feeds
-                    try:
-                        nbytes = self._ssl.write(view[offset : offset + PIECE])
-                    except ssl.SSLWantReadError:  # TLS 1.2: the peer renegotiates
-                        await self._flush()
-                        await self._feed(seen)
-                        if self._truncated:
-                            raise BrokenResourceError from None
-                    except ssl.SSLError as exc:
-                        await self._fail(exc)
-                    else:
-                        offset += nbytes
-                        self._sent += nbytes
-                        await self._flush()
+                    offset += await self._write_piece(view[offset : offset + PIECE])
+            self._partial_send = None
         finally:
             self._writing = False
+
+    async def _write_piece(self, piece: memoryview) -> int:
+        """Encrypt and send some of ``piece``; return how much."""
+        while True:
+            if self._closed:
+                raise ClosedResourceError
+            if self._failure is not None:
+                await self._raise_failure()
+            try:
+                nbytes = self._ssl.write(piece)
+            except ssl.SSLWantReadError:  # TLS 1.2: the peer renegotiates
+                if self._truncated:
+                    raise BrokenResourceError("the stream has ended") from None
+                await self._flush()
+                await self._feed()
+            except ssl.SSLError as exc:
+                self._note_failure(exc)
+            else:
+                self._partial_send += nbytes  # type: ignore[operator]  # see _write()
+                await self._flush()
+                return nbytes
 
     # -- the end ---------------------------------------------------------------------------
 
@@ -393,7 +427,8 @@ class TLSStream(ByteStream):
             NotImplementedError: The connection is older than TLS 1.3, where the announcement ends
                 both directions (RFC 8446, 6.1).
         """
-        self._check()
+        if self._closed:
+            raise ClosedResourceError
         if self._writing:
             raise BusyResourceError("writing to")
         version = self._ssl.version()
@@ -401,71 +436,71 @@ class TLSStream(ByteStream):
             raise NotImplementedError(
                 f"send_eof() requires at least TLSv1.3; current session uses {version}"
             )
+        self._check_loop()
         await self._backend.checkpoint_if_cancelled()
-        if not self._eof_sent:
-            self._announce_end()
+        self._announce_end()
         await self._flush()
 
     def _announce_end(self) -> None:
-        """Put a close_notify into the outgoing BIO."""
+        """Put a close_notify into the outgoing BIO; again: do nothing."""
+        if self._eof_sent:
+            return
         self._eof_sent = True
         # The object would take a record that is there for the peer's answer, and lose it.
-        self._plain = memoryview(b"".join([self._plain, *self._at_hand(sys.maxsize)]))
-        try:
-            self._ssl.unwrap()
-        except ssl.SSLError:  # it wants to read the peer's announcement, or is broken anyway
-            pass
+        self._plain = memoryview(self._at_hand(sys.maxsize))
+        if self._failure is None:
+            try:
+                self._ssl.unwrap()
+            except ssl.SSLError:  # it wants to read the peer's announcement, or is broken anyway
+                pass
 
     async def unwrap(self) -> tuple[Any, bytes]:
         """End the encryption and go on with the transport in the clear.
 
-        Waits until the peer has announced the end as well.  If cancelled, the stream can only be
-        closed, or unwrapped again.
+        Waits until the peer has announced the end as well.  If cancelled, the stream can be
+        unwrapped again, received from or closed.
 
         Returns:
             The stream below, and what came behind the peer's announcement.
 
         Raises:
-            BrokenResourceError: The peer has sent something else, or the stream has ended.
+            BrokenResourceError: The peer has sent something that was not received before, or the
+                stream has ended.
         """
-        self._check()
+        if self._closed:
+            raise ClosedResourceError
         if self._reading:
             raise BusyResourceError("reading from")
         if self._writing:
             raise BusyResourceError("writing to")
         self._reading = self._writing = True
         try:
+            self._check_loop()
             await self._backend.checkpoint_if_cancelled()
             await self._end_both()
+            if self._plain:
+                raise BrokenResourceError("the peer has sent data that was not received")
+            if self._closed:
+                raise ClosedResourceError
         finally:
             self._reading = self._writing = False
         self._closed = True
         return self.transport_stream, self._incoming.read()
 
     async def _end_both(self) -> None:
-        """Announce the end, and wait for the peer's announcement."""
-        if not self._eof_sent:
-            self._announce_end()
+        """Announce the end, and wait for the peer's announcement or for data."""
+        self._announce_end()
         await self._flush()
-        while True:
-            seen = self._feeds
-            try:
-                self._ssl.unwrap()
-                return
-            except ssl.SSLWantReadError:
-                pass
-            except ssl.SSLError as exc:
-                await self._fail(exc)
-            await self._feed(seen)
-            if self._truncated:
-                raise BrokenResourceError("the stream has ended without an announcement")
+        while not self._ended and not self._plain:
+            await self._read_on()
+            self._plain = memoryview(self._at_hand(sys.maxsize))
 
     async def aclose(self) -> None:
         """Announce the end, wait at most two seconds for the peer's announcement, and close.
 
-        Closing twice is silent, and what the peer did is never raised.  Without
-        ``standard_compatible`` the transport is closed at once.  If cancelled, it is closed
-        without the announcement.
+        What the peer sends meanwhile is thrown away.  Closing twice is silent, and what the peer
+        did is never raised.  Without ``standard_compatible`` the transport is closed at once.  If
+        cancelled, it is closed without the announcement.
         """
         already, self._closed = self._closed, True
         try:
@@ -475,23 +510,18 @@ class TLSStream(ByteStream):
             await self.transport_stream.aclose()
 
     async def _part(self) -> None:
-        if self._truncated or self._torn or self._sending.locked():
+        if self._truncated or self._torn or self._flushing.locked():
             return  # the peer has gone, or a task that sends is stuck: closing sets it free
-        if self._failure is not None:
-            await self._flush_alert()
-            return
         waited_for = self._reading or self._feeding.locked()
-        patience = BRIEF if waited_for else PATIENCE
-        with self._backend.create_cancel_scope(
-            deadline=self._backend.current_time() + patience, shield=False
-        ):
+        deadline = self._backend.current_time() + (BRIEF if waited_for else PATIENCE)
+        with self._backend.create_cancel_scope(deadline=deadline, shield=False):
             try:
-                if waited_for:  # a task that receives, which closing sets free
-                    self._announce_end()
-                    await self._flush()
-                else:
+                self._announce_end()
+                await self._flush()
+                while not waited_for and not self._ended:
+                    self._plain = memoryview(b"")
                     await self._end_both()
-            except (BrokenResourceError, ClosedResourceError, BusyResourceError, OSError):
+            except (BrokenResourceError, ClosedResourceError, BusyResourceError):
                 pass  # what the peer did
 
     @property
