@@ -5,7 +5,17 @@ from __future__ import annotations
 import ssl
 
 import pytest
-from tls_peers import peer_pair, receive_all, shake_hands, tcp, tls_pair, wires
+from tls_peers import (
+    Peer,
+    client_context,
+    peer_pair,
+    receive_all,
+    server_context,
+    shake_hands,
+    tcp,
+    tls_pair,
+    wires,
+)
 
 import penstock
 from penstock.streams.tls import TLSStream
@@ -126,8 +136,6 @@ async def test_end_without_announcement_is_an_error(version):
 
 
 async def test_context_of_the_user_cannot_hide_a_cut():
-    from tls_peers import Peer, client_context, server_context
-
     near, far = wires()
     context = client_context()
     context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF

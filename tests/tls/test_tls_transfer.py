@@ -143,7 +143,7 @@ async def test_half_close_keeps_what_was_there_before():
 
 async def test_half_close_is_not_for_older_versions():
     async with tls_pair("1.2") as (client, _):
-        with pytest.raises(NotImplementedError, match="requires at least TLSv1.3.*TLSv1.2"):
+        with pytest.raises(NotImplementedError, match=r"requires at least TLSv1\.3.*TLSv1\.2"):
             await client.send_eof()
         await client.send(b"still usable")
 
@@ -209,7 +209,7 @@ async def test_bad_sizes_are_refused(max_bytes):
     async with tls_pair() as (client, _):
         with pytest.raises(ValueError, match=f"positive integer, not {max_bytes}"):
             await client.receive(max_bytes)
-        with pytest.raises(TypeError, match="must be an integer, not 1.5"):
+        with pytest.raises(TypeError, match=r"must be an integer, not 1\.5"):
             await client.receive(1.5)
 
 

@@ -58,9 +58,13 @@ def bio_pair(
 
     Raises:
         TypeError: ``context`` has no ``wrap_bio``, or ``hostname`` is no string.
-        ValueError: ``hostname`` is no name, or ``context`` is for the other side.
+        ValueError: ``hostname`` is no name, or missing and to be checked, or ``context`` is for
+            the other side.
     """
     check_context(context)
+    if not (server_side or hostname) and getattr(context, "check_hostname", False):
+        # SSLObject checks no name where there is none, and says nothing.
+        raise ValueError("check_hostname requires server_hostname")
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     try:
         ssl_object = context.wrap_bio(incoming, outgoing, server_side, _ascii(hostname))

@@ -156,7 +156,8 @@ class TLSStream(ByteStream):
             BrokenResourceError: The handshake has failed; the cause says why.
             ssl.SSLCertVerificationError: The peer's certificate is not acceptable.
             TypeError: ``ssl_context`` has no ``wrap_bio``, or ``hostname`` is no string.
-            ValueError: ``hostname`` is no name, or ``ssl_context`` is not for this side.
+            ValueError: ``hostname`` is no name, or missing where ``ssl_context`` wants to check it,
+                or ``ssl_context`` is not for this side.
         """
         if server_side is None:
             server_side = not hostname
