@@ -17,10 +17,13 @@ OUTPUT = {
     "buffered.py": "b'GET' b'/index HTTP/1.1' b'host: a'\nb'\\x00\\x05'\nb'hello'\n",
     "hello.py": "b'Hello, world!'\n",
     "memory.py": "".join(f"received {n}\n" for n in range(6)) + "then [6, 7, 8, 9]\n",
+    "starttls.py": "b'ready for STARTTLS'\nb'nobody else reads this\\r\\n'\n",
     "synchronization.py": "['e3b0c442', '6e340b9c', '96a296d2']\n[0, 1, 2, 3] False\n",
     "tasks.py": "ready\n[0, 1, 4, 9]\n(ValueError('no such file'),)\n",
     "tcp.py": "b'HELLO!'\n",
     "timeouts.py": "in time: False\ngoodbye\nTimeoutError: the peer was idle\n",
+    "tls.py": "b'HELLO'\n",
+    "tls_reload.py": "another certificate: True\n",
 }
 
 
@@ -42,6 +45,7 @@ def test_example_prints_what_it_promises(
     [
         ("README.md", {"hello.py"}),
         ("docs/streams.md", {"buffered.py", "memory.py", "tcp.py"}),
+        ("docs/tls.md", {"starttls.py", "tls.py", "tls_reload.py"}),
         ("docs/tasks.md", {"synchronization.py", "tasks.py", "timeouts.py"}),
     ],
 )
@@ -57,7 +61,7 @@ def test_document_shows_the_example_as_it_is(document: str, examples: set[str]) 
     [
         "README.md",
         "CONTRIBUTING.md",
-        *(f"docs/{name}.md" for name in ("architecture", "differences", "streams", "tasks")),
+        *(f"docs/{name}.md" for name in ("architecture", "differences", "streams", "tasks", "tls")),
     ],
 )
 def test_links_of_document_lead_somewhere(document: str) -> None:
