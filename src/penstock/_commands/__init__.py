@@ -32,7 +32,7 @@ def _parser() -> ArgumentParser:
     info = commands.add_parser("info", help=text, description=text)
     info.add_argument("--json", action="store_true", help="print the same for programs")
 
-    text = "Send back whatever TCP clients send, until Ctrl-C."
+    text = "Send back whatever TCP or TLS clients send, until Ctrl-C."
     echo = commands.add_parser("echo", help=text, description=text)
     echo.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     echo.add_argument("--port", type=_port, default=0, help="0, the default, takes any free port")
@@ -42,6 +42,13 @@ def _parser() -> ArgumentParser:
         default=RUNTIMES[0].name,
         help="what to run on: %(choices)s (%(default)s)",
         metavar="NAME",
+    )
+
+    echo.add_argument(
+        "--tls-cert", metavar="FILE", help="speak TLS: the certificates, the server's first, in PEM"
+    )
+    echo.add_argument(
+        "--tls-key", metavar="FILE", help="its private key in PEM; by default in the same file"
     )
 
     text = "Run a line server and its clients on every runtime found, and compare."

@@ -11,6 +11,8 @@ from penstock._sockets.resolving import Host, check_host, check_port
 from penstock._sockets.unix_connecting import connect_unix
 from penstock._sockets.unix_paths import Path, address_of
 from penstock.abc import ByteStreamConnectable, SocketStream, UNIXSocketStream
+from penstock.streams.tls._connectable import TLSConnectable
+from penstock.streams.tls._contexts import AnySSLContext
 
 __all__ = ("TCPConnectable", "UNIXConnectable", "as_connectable")
 
@@ -69,22 +71,45 @@ class UNIXConnectable(ByteStreamConnectable):
 
 
 def as_connectable(
-    remote: ByteStreamConnectable | tuple[Host, int] | Path, /
+    remote: ByteStreamConnectable | tuple[Host, int] | Path,
+    /,
+    *,
+    tls: bool = False,
+    ssl_context: AnySSLContext | None = None,
+    tls_hostname: str | None = None,
+    tls_standard_compatible: bool = True,
 ) -> ByteStreamConnectable:
     """Return something to connect to.
 
     Args:
         remote: A connectable, which is returned as it is; or a host and a port of TCP; or the
             path of a UNIX socket.
+        tls: As in :func:`connect_tcp`; so are the next three.
+        ssl_context: As in :func:`connect_tcp`.
+        tls_hostname: As in :func:`connect_tcp`; None: the host.
+        tls_standard_compatible: As in :func:`connect_tcp`.
 
     Raises:
-        TypeError: ``remote`` is nothing of that.
+        TypeError: ``remote`` is nothing of that, or ``ssl_context`` has no ``wrap_bio``.
         ValueError: The port is out of range, or the path is none.
     """
     if isinstance(remote, ByteStreamConnectable):
         return remote
+    connectable: TCPConnectable | UNIXConnectable
+    hostname: str | None
     if isinstance(remote, tuple) and len(remote) == 2:
-        return TCPConnectable(*remote)
-    if isinstance(remote, str | bytes | PathLike):
-        return UNIXConnectable(remote)
-    raise TypeError(f"cannot convert {remote!r} to a connectable")
+        connectable = TCPConnectable(*remote)
+        hostname = tls_hostname or str(connectable.host).partition("%")[0]
+    elif isinstance(remote, str | bytes | PathLike):
+        connectable = UNIXConnectable(remote)
+        hostname = tls_hostname
+    else:
+        raise TypeError(f"cannot convert {remote!r} to a connectable")
+    if not (tls or ssl_context is not None or tls_hostname):
+        return connectable
+    return TLSConnectable(
+        connectable,
+        hostname=hostname,
+        ssl_context=ssl_context,
+        standard_compatible=tls_standard_compatible,
+    )

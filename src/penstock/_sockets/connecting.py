@@ -13,7 +13,7 @@ import socket
 from collections import deque
 from collections.abc import Sequence
 from itertools import chain, zip_longest
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypedDict, Unpack, overload
 
 from penstock._backends import Backend, current_backend
 from penstock._hotpath import Registration
@@ -30,6 +30,9 @@ from penstock._sockets.resolving import (
 from penstock._sockets.stream import ConnectedSocketStream
 from penstock.abc import SocketStream
 from penstock.abc._sockets import plain_address
+from penstock.streams.tls._connectable import wrap_or_close
+from penstock.streams.tls._contexts import AnySSLContext, check_context
+from penstock.streams.tls._stream import TLSStream
 
 __all__ = ("connect_tcp",)
 
@@ -49,24 +52,90 @@ class Target(NamedTuple):
     source: Any  # None: the system chooses
 
 
+class TCPKeywords(TypedDict, total=False):
+    """The keywords of :func:`connect_tcp` that do not decide what it returns."""
+
+    local_host: Host | None
+    local_port: int | None
+    tls_standard_compatible: bool
+    happy_eyeballs_delay: float | None
+    nodelay: bool
+    keepalive: bool | int
+    user_timeout: float | None
+    send_buffer_size: int | None
+    receive_buffer_size: int | None
+
+
+@overload
+async def connect_tcp(
+    remote_host: Host,
+    remote_port: int,
+    *,
+    tls: Literal[False] = False,
+    ssl_context: None = None,
+    tls_hostname: None = None,
+    **keywords: Unpack[TCPKeywords],
+) -> SocketStream: ...
+
+
+@overload
+async def connect_tcp(
+    remote_host: Host,
+    remote_port: int,
+    *,
+    tls: Literal[True],
+    ssl_context: AnySSLContext | None = None,
+    tls_hostname: str | None = None,
+    **keywords: Unpack[TCPKeywords],
+) -> TLSStream: ...
+
+
+@overload
+async def connect_tcp(
+    remote_host: Host,
+    remote_port: int,
+    *,
+    tls: bool = False,
+    ssl_context: AnySSLContext,
+    tls_hostname: str | None = None,
+    **keywords: Unpack[TCPKeywords],
+) -> TLSStream: ...
+
+
+@overload
+async def connect_tcp(
+    remote_host: Host,
+    remote_port: int,
+    *,
+    tls: bool = False,
+    ssl_context: AnySSLContext | None = None,
+    tls_hostname: str,
+    **keywords: Unpack[TCPKeywords],
+) -> TLSStream: ...
+
+
 async def connect_tcp(
     remote_host: Host,
     remote_port: int,
     *,
     local_host: Host | None = None,
     local_port: int | None = None,
+    tls: bool = False,
+    ssl_context: AnySSLContext | None = None,
+    tls_standard_compatible: bool = True,
+    tls_hostname: str | None = None,
     happy_eyeballs_delay: float | None = 0.25,
     nodelay: bool = True,
     keepalive: bool | int = False,
     user_timeout: float | None = None,
     send_buffer_size: int | None = None,
     receive_buffer_size: int | None = None,
-) -> SocketStream:
+) -> SocketStream | TLSStream:
     """Connect to a TCP server, by whichever address of its name answers first.
 
     The addresses are tried in the order in which the system prefers them, IPv6 and IPv4 taking
     turns (RFC 8305).  An attempt that fails makes the next one start at once.  If cancelled, no
-    socket stays open.
+    socket stays open, whether connecting or in the TLS handshake.
 
     Args:
         remote_host: Host name or IP address; an IPv6 address may have a scope, as in ``fe80::1%2``.
@@ -74,6 +143,12 @@ async def connect_tcp(
         local_host: Host name or IP address to connect from, which leaves only the remote
             addresses of the same family.
         local_port: Port number to connect from; None or 0: one that is free.
+        tls: Do a TLS handshake and return a TLSStream; so do ``ssl_context`` and
+            ``tls_hostname`` by being given.
+        ssl_context: As in :meth:`TLSStream.wrap <penstock.streams.tls.TLSStream.wrap>`.
+        tls_standard_compatible: As ``standard_compatible`` there.
+        tls_hostname: The name or address that the server's certificate has to be for; None:
+            ``remote_host``.
         happy_eyeballs_delay: How long an attempt goes on by itself before the next one starts
             beside it, in seconds, at least 0.  None: one attempt at a time.
         nodelay: Send small pieces at once (TCP_NODELAY, RFC 9293 3.7.4).
@@ -88,6 +163,8 @@ async def connect_tcp(
         receive_buffer_size: The same for receiving (SO_RCVBUF).
 
     Raises:
+        BrokenResourceError: The TLS handshake has failed; the cause says why.
+        ssl.SSLCertVerificationError: The server's certificate is not acceptable.
         OSError: A name is unknown, or no address could be connected to; the exceptions of the
             attempts are the cause.
         TypeError: An argument is of the wrong type.
@@ -99,6 +176,8 @@ async def connect_tcp(
         check_host(local_host)
     if local_port is not None:
         check_port("local_port", local_port)
+    if ssl_context is not None:
+        check_context(ssl_context)
     delay = _check_delay(happy_eyeballs_delay)
     options = TCPOptions(nodelay, keepalive, user_timeout, send_buffer_size, receive_buffer_size)
     backend = current_backend()
@@ -112,7 +191,15 @@ async def connect_tcp(
     registration = await _connect_any(backend, targets, delay, options, errors)
     if registration is None:
         raise _all_failed(remote_host, remote_port, errors)
-    return ConnectedSocketStream(backend, registration)
+    stream = ConnectedSocketStream(backend, registration)
+    if not (tls or ssl_context is not None or tls_hostname):
+        return stream
+    return await wrap_or_close(
+        stream,
+        hostname=tls_hostname or str(remote_host).partition("%")[0],  # no certificate has scopes
+        ssl_context=ssl_context,
+        standard_compatible=tls_standard_compatible,
+    )
 
 
 def _check_delay(delay: float | None) -> float:

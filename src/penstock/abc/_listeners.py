@@ -32,6 +32,8 @@ class ListenerStatistics:
     """Tries to accept that have failed, for want of descriptors or memory."""
     turned_away: int = 0
     """Connections that were accepted and closed at once, for want of descriptors."""
+    failed_handshakes: int = 0
+    """TLS handshakes that have failed, been too slow or been cancelled."""
 
 
 class Listener(Generic[T_co], AsyncResource, TypedAttributeProvider):
