@@ -7,6 +7,8 @@ import math
 from typing import Any
 
 import pytest
+import trio
+from cycles import cancellations_in_cycles
 
 import penstock
 from penstock import CapacityLimiter, WouldBlock, wait_all_tasks_blocked
@@ -200,3 +202,23 @@ async def test_tokens_are_not_touched_from_another_thread() -> None:
                 await penstock.to_thread.run_sync(call)
         assert limiter.total_tokens == 0
         limiter.total_tokens = 1
+
+
+async def test_cancelled_task_that_borrows_for_itself_leaves_no_reference_cycle(
+    backend: Any,
+) -> None:
+    limiter = CapacityLimiter(0)
+
+    async def borrow() -> None:
+        current_task = (
+            asyncio.current_task if backend.name == "asyncio" else trio.lowlevel.current_task
+        )
+        await limiter.acquire_on_behalf_of(current_task())
+
+    async def cancel_one_that_waits() -> None:
+        async with penstock.create_task_group() as tg:
+            tg.start_soon(borrow)
+            await wait_all_tasks_blocked()
+            tg.cancel_scope.cancel()
+
+    assert await cancellations_in_cycles(cancel_one_that_waits) == []

@@ -7,6 +7,7 @@ import gc
 from typing import Any
 
 import pytest
+from cycles import cancellations_in_cycles
 
 import penstock
 from penstock import Condition, Lock, wait_all_tasks_blocked
@@ -359,35 +360,25 @@ def test_waiter_that_is_destroyed_after_it_was_notified_does_not_hold_the_lock()
     assert not condition.locked()
 
 
-def test_cancelled_wait_leaves_no_reference_cycle(asyncio_backend: Any) -> None:
-    async def main() -> list[object]:
-        condition = Condition()
+@pytest.mark.parametrize("notified", [True, False])
+async def test_cancelled_wait_leaves_no_reference_cycle(notified: bool) -> None:
+    condition = Condition()
 
-        async def cycle() -> None:
-            async def wait() -> None:
-                async with condition:
-                    await condition.wait()
+    async def wait() -> None:
+        async with condition:
+            await condition.wait()
 
-            task = asyncio.create_task(wait())
+    async def cancel_one_that_waits() -> None:
+        async with penstock.create_task_group() as tg:
+            tg.start_soon(wait)
             await wait_all_tasks_blocked()
             async with condition:
-                task.cancel()
-                await checkpoint()
-                await checkpoint()
-                task.cancel()
-                await checkpoint()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+                if notified:
+                    condition.notify()
+                tg.cancel_scope.cancel()
+        with penstock.CancelScope() as scope:
+            async with condition:
+                scope.cancel()
+                await condition.wait()
 
-        await cycle()
-        gc.collect()
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        try:
-            await cycle()
-            gc.collect()
-            return [item for item in gc.garbage if isinstance(item, asyncio.CancelledError)]
-        finally:
-            gc.set_debug(0)
-            gc.garbage.clear()
-
-    assert asyncio_backend.run(main) == []
+    assert await cancellations_in_cycles(cancel_one_that_waits) == []

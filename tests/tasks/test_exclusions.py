@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from threading import Event as ThreadEvent
 from threading import Thread
 from typing import Any
 
 import pytest
 import trio
+from cycles import cancellations_in_cycles
 from exclusions import EXCLUSIONS, tasks_waiting
 
 import penstock
@@ -422,33 +422,25 @@ async def test_thread_that_waits_in_its_own_loop_does_not_hang_another(thing: An
     thread.join(10)
 
 
-def test_cancelled_waiter_leaves_no_reference_cycle(thing: Any, backend: Any) -> None:
-    async def main() -> list[object]:
-        cancelled = penstock.get_cancelled_exc_class()
-        await thing.acquire()
+async def test_cancelled_waiter_leaves_no_reference_cycle(thing: Any) -> None:
+    async def hold() -> None:
+        async with thing:
+            await penstock.sleep_forever()
 
-        async def ask() -> None:
-            with penstock.move_on_after(0):
-                await thing.acquire()
-            with penstock.CancelScope() as scope:
-                scope.cancel()
-                await thing.acquire()
-
+    async def cancel_one_that_waits_and_one_that_begins() -> None:
         async with penstock.create_task_group() as tg:
-            tg.start_soon(ask)
-        gc.collect()
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        try:
-            async with penstock.create_task_group() as tg:
-                tg.start_soon(ask)
-            thing.release()
-            gc.collect()
-            return [item for item in gc.garbage if isinstance(item, cancelled)]
-        finally:
-            gc.set_debug(0)
-            gc.garbage.clear()
+            tg.start_soon(thing.acquire)
+            await penstock.wait_all_tasks_blocked()
+            tg.cancel_scope.cancel()
+        with penstock.CancelScope() as scope:
+            scope.cancel()
+            await thing.acquire()
 
-    assert backend.run(main) == []
+    async with penstock.create_task_group() as tg:
+        tg.start_soon(hold)
+        await penstock.wait_all_tasks_blocked()
+        assert await cancellations_in_cycles(cancel_one_that_waits_and_one_that_begins) == []
+        tg.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("kind", ["Event", *EXCLUSIONS])

@@ -121,6 +121,9 @@ class Condition(LoopMember):
             elif not turn.granted:
                 await self._reacquire(backend)
             raise
+        finally:
+            # A task keeps the exception that cancelled it, whose traceback leads to this frame.
+            del turn
         backend.budget.turn()  # whoever waited was resumed by the event loop
 
     async def wait_for(self, predicate: Callable[[], T]) -> T:

@@ -88,9 +88,8 @@ class CapacityLimiter(Acquirable):
                 or thread.
         """
         backend = self._bind()
-        task = backend.current_task()
-        if not self._borrow_ready(backend, task):
-            await self._acquire(backend, task, yielding=True)
+        if not self._borrow_ready(backend, backend.current_task()):
+            await self._acquire(backend, backend.current_task(), yielding=True)
 
     #: Without a coroutine more on the way.
     __aenter__ = acquire
@@ -108,8 +107,11 @@ class CapacityLimiter(Acquirable):
                 to another event loop or thread.
         """
         backend = self._bind()
-        if not self._borrow_ready(backend, borrower):
-            await self._acquire(backend, borrower, yielding=True)
+        try:
+            if not self._borrow_ready(backend, borrower):
+                await self._acquire(backend, borrower, yielding=True)
+        finally:
+            del borrower  # it may be the task, which keeps the exception that cancelled it
 
     async def __aexit__(
         self,

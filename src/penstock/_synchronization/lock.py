@@ -63,8 +63,9 @@ class Lock(Acquirable):
             self._owner = backend.current_task()
         else:
             backend = self._bind()
-            task = self._asking_task(backend)
-            await self._acquire(backend, task, yielding=not self._fast_acquire)
+            await self._acquire(
+                backend, self._asking_task(backend), yielding=not self._fast_acquire
+            )
 
     #: Without a coroutine more on the way.
     __aenter__ = acquire

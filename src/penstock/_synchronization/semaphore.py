@@ -76,8 +76,7 @@ class Semaphore(Acquirable):
             self._value -= 1
         else:
             backend = self._bind()
-            task = backend.current_task()
-            await self._acquire(backend, task, yielding=not self._fast_acquire)
+            await self._acquire(backend, backend.current_task(), yielding=not self._fast_acquire)
 
     async def __aenter__(self) -> Self:
         await self.acquire()

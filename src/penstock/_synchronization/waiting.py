@@ -150,27 +150,34 @@ class Acquirable(LoopMember):
             who: For the books.
             yielding: Whether to yield where the ready budget is used up.
         """
-        budget = backend.budget
-        if not yielding or not self._is_free():
-            await backend.checkpoint_if_cancelled()
-        elif not budget.spend():
-            await backend.settle()
-            budget.spend()
-        if self._is_free():
-            self._give(who)
-            return
-        line = self._line
-        turn = line.join(backend, who)
+        turn: Turn | None = None
         try:
+            if not yielding or not self._is_free():
+                await backend.checkpoint_if_cancelled()
+            elif not backend.budget.spend():
+                await backend.settle()
+                backend.budget.spend()
+            if self._is_free():
+                self._give(who)
+                return
+            turn = self._line.join(backend, who)
             await turn.wait
         except BaseException:
-            if turn.granted:
-                self._take_back(who)
-                self._hand_over()
-            else:
-                line.leave(turn)
+            if turn is not None:
+                self._give_up(turn)
             raise
-        budget.turn()  # whoever waited was resumed by the event loop
+        finally:
+            # A task keeps the exception that cancelled it, whose traceback leads to this frame.
+            del turn, who
+        backend.budget.turn()  # whoever waited was resumed by the event loop
+
+    def _give_up(self, turn: Turn) -> None:
+        """Leave the line, or hand on what was handed over."""
+        if turn.granted:
+            self._take_back(turn.who)
+            self._hand_over()
+        else:
+            self._line.leave(turn)
 
     def _hand_over(self) -> None:
         """Give what is free to those who have waited longest."""
