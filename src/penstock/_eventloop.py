@@ -102,9 +102,16 @@ def get_cancelled_exc_class() -> type[BaseException]:
 
 
 def get_current_task() -> TaskInfo:
-    """Describe the current task."""
+    """Describe the current task.
+
+    Raises:
+        RuntimeError: A callback of the event loop runs, and no task.
+    """
     backend = current_backend()
-    return backend.task_info(backend.current_task())
+    task = backend.current_task()
+    if task is None:
+        raise RuntimeError("a callback of the event loop is no task")
+    return backend.task_info(task)
 
 
 def get_running_tasks() -> list[TaskInfo]:

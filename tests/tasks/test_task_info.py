@@ -202,3 +202,20 @@ def test_child_of_a_nursery_has_the_task_of_the_nursery_as_its_parent() -> None:
         assert seen[0].parent_id == penstock.get_current_task().id
 
     trio.run(main)
+
+
+def test_a_callback_of_the_event_loop_is_no_task(asyncio_backend: Any) -> None:
+    async def main() -> None:
+        penstock.current_time()  # a loop that penstock has not met is none, for callbacks
+        ended = asyncio.get_running_loop().create_future()
+
+        def callback() -> None:
+            try:
+                penstock.get_current_task()
+            except RuntimeError as exc:
+                ended.set_result(str(exc))
+
+        asyncio.get_running_loop().call_soon(callback)
+        assert await ended == "a callback of the event loop is no task"
+
+    asyncio_backend.run(main)

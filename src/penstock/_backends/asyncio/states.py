@@ -74,7 +74,12 @@ class TaskStates:
     def find(self, task: Task[Any]) -> TaskState | None:
         """Return the state of ``task``, or None if it was never in a scope."""
         state = self.by_task.get(ref(task))
-        if state is None and self.starting is not None and task.get_coro() is self.starting[0]:
+        if (
+            state is None
+            and self.starting is not None
+            and not task.done()  # get_coro() of an eager task that has ended crashes Python 3.12.1
+            and task.get_coro() is self.starting[0]
+        ):
             state = self._add(task, self.starting[1])
         return state
 
