@@ -22,6 +22,7 @@ cdef class Readiness:
     cdef readonly bint writable      # whether sending is worth a try
     cdef bint _armed                 # whether events of writability are asked for
     cdef bint _drains                # whether a short read means that there was nothing else
+    cdef bint _plenty                # whether the last receive brought much: the next one will
     cdef int _family
     cdef int _late
     cdef uint32_t _index             # its slot

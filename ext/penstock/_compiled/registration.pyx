@@ -49,6 +49,7 @@ cdef extern from "string.h" nogil:
 
 cdef enum:
     LARGEST_VECTOR = 1024
+    PLENTY = 16384  # bytes: where a copy begins to cost more than an allocation of 64 KiB
 
 cdef object _CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
@@ -63,7 +64,7 @@ cdef class Registration(DatagramCalls):
         cdef PyObject* raw = NULL
         if not self._may_read():
             return None
-        if asked <= SCRATCH_BYTES:
+        if asked <= SCRATCH_BYTES and not self._plenty:
             nbytes = self._receive(self._poller._scratch, asked)
             if nbytes < 0:
                 return None
@@ -84,6 +85,7 @@ cdef class Registration(DatagramCalls):
         while True:
             nbytes = c_recv(self.fd, memory, asked, 0)
             if nbytes >= 0:
+                self._plenty = nbytes >= PLENTY
                 self._has_read(nbytes, asked)
                 return nbytes
             if errno == EAGAIN:
