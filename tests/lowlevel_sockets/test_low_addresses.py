@@ -8,6 +8,7 @@ from low_peers import HOST, every_descriptor_is_closed  # noqa: F401
 
 import penstock
 from penstock import socket
+from penstock.lowlevel import checkpoint
 
 NAMES = ["localhost", b"localhost", bytearray(b"localhost"), "example.org", "no such host", "::g"]
 
@@ -229,13 +230,13 @@ async def test_unknown_host_is_in_the_message():
 
 
 async def test_cancelled_look_up_is_abandoned(monkeypatch):
-    go_on, ended = threading.Event(), threading.Event()
+    started, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+    real = stdlib.getaddrinfo
 
-    def slow(*args, **kwargs):
+    def slow(*args):
+        started.set()
         go_on.wait(30)
         ended.set()
-
-    real = stdlib.getaddrinfo
 
     def names_only(*args):
         return real(*args) if args[-1] & socket.AI_NUMERICHOST else slow()
@@ -243,19 +244,21 @@ async def test_cancelled_look_up_is_abandoned(monkeypatch):
     monkeypatch.setattr(stdlib, "getaddrinfo", names_only)
     monkeypatch.setattr(stdlib, "getnameinfo", slow)
     monkeypatch.setattr(stdlib, "getprotobyname", slow)
-    for look_up in (
-        lambda: socket.getaddrinfo("localhost", 80),
-        lambda: socket.getnameinfo((HOST, 80), 0),
-        lambda: socket.getprotobyname("tcp"),
+    for look_up, *arguments in (
+        (socket.getaddrinfo, "localhost", 80),
+        (socket.getnameinfo, (HOST, 80), 0),
+        (socket.getprotobyname, "tcp"),
     ):
-        go_on.clear()
-        ended.clear()
-        with penstock.move_on_after(0.01) as scope:
-            await look_up()
-        assert scope.cancelled_caught
+        for event in (started, go_on, ended):
+            event.clear()
+        async with penstock.create_task_group() as tg:
+            tg.start_soon(look_up, *arguments)
+            while not started.is_set():
+                await checkpoint()
+            tg.cancel_scope.cancel()
         assert not ended.is_set()
         go_on.set()
-        ended.wait(30)
+        assert ended.wait(30)
 
 
 async def test_getnameinfo_and_getprotobyname_say_what_the_standard_library_says():

@@ -95,16 +95,16 @@ async def test_netlink_waits_for_what_does_not_come():
     not available(socket.AF_PACKET, socket.SOCK_RAW), reason="for the superuser alone"
 )
 async def test_packets_of_the_loopback_interface():
-    with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800)) as sock:
-        sock.bind(("lo", 0x0800))
-        with stdlib.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
-            peer.bind(("127.0.0.1", 0))
-            to = peer.getsockname()
-            peer.sendto(b"needle", to)
-            packet = b""
-            while not packet.endswith(b"needle"):
-                packet, address = await sock.recvfrom(1 << 16)
-            assert address[0] == "lo"
+    own = 0x88B5  # IEEE 802, "local experimental": no other program's packets
+    with (
+        socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(own)) as near,
+        socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(own)) as far,
+    ):
+        far.bind(("lo", own))
+        for _ in range(2):
+            assert await near.sendto(b"needle", ("lo", own)) == 6
+            packet, (interface, kind, *_) = await far.recvfrom(1 << 16)
+            assert (packet, interface, kind) == (b"needle", "lo", own)
 
 
 async def test_abstract_names():
