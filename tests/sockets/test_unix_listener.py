@@ -111,6 +111,19 @@ async def test_a_relative_stale_path_is_taken_over_and_removed(
     assert not path.exists()
 
 
+async def test_a_path_through_the_parent_of_a_symbolic_link_is_removed(
+    path: Path, tmp_path: Path
+) -> None:
+    inner = path.parent / "inner"
+    inner.mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(inner)
+    async with await penstock.create_unix_listener(link / ".." / path.name):
+        assert path.is_socket()
+    inner.rmdir()
+    assert not path.exists()
+
+
 async def test_a_regular_file_stays(path: Path) -> None:
     path.write_text("precious")
     with pytest.raises(OSError, match="in use") as caught:

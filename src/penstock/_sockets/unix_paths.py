@@ -64,7 +64,8 @@ class BoundPath:
     __slots__ = ("_path", "_process", "_status")
 
     def __init__(self, path: bytes) -> None:
-        self._path = os.path.abspath(path)
+        # Not abspath(): what stands before a ".." may be a symbolic link.
+        self._path = path if os.path.isabs(path) else os.path.join(os.getcwdb(), path)
         self._status = os.lstat(path)
         self._process = os.getpid()
 
