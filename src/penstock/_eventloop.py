@@ -35,7 +35,6 @@ T = TypeVar("T")
 
 def run(
     func: Callable[..., Awaitable[T]],
-    /,
     *args: Any,
     backend: str = "asyncio",
     backend_options: dict[str, Any] | None = None,

@@ -20,7 +20,6 @@ _default_limiter: RunVar[CapacityLimiter] = RunVar("default thread limiter")
 
 async def run_sync(
     func: Callable[[*Ts], T],
-    /,
     *args: *Ts,
     abandon_on_cancel: bool = False,
     limiter: CapacityLimiter | None = None,

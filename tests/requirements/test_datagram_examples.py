@@ -10,29 +10,9 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from socket_examples import HOST, free_port, main_of
+
 import penstock
-
-EXAMPLES = Path(__file__).parent / "examples"
-HOST = "127.0.0.1"
-
-
-def main_of(name: str, **replaced: str) -> Any:
-    """Return the function ``main`` of an example, with the strings in it replaced."""
-    source = (EXAMPLES / f"{name}.txt").read_text(encoding="utf-8")
-    source = source.replace("from anyio", "from penstock")
-    for old, new in ({"run(main)": ""} | replaced).items():
-        assert source.count(old) == 1
-        source = source.replace(old, new)
-    namespace: dict[str, Any] = {}
-    exec(compile(source, name, "exec"), namespace)
-    return namespace["main"]
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind((HOST, 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 async def greeted(main: Any, peer: socket.socket, address: Any) -> bytes:
@@ -47,7 +27,7 @@ async def greeted(main: Any, peer: socket.socket, address: Any) -> bytes:
 
 
 async def test_udp_hello_service() -> None:
-    port = free_port()
+    port = free_port(socket.SOCK_DGRAM)
     main = main_of("004-udp", **{"1234": str(port)})
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.settimeout(30)
