@@ -6,6 +6,7 @@ Every ``*_peer.py`` is one: a module that satisfies :class:`Peer`, as far as its
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, NamedTuple, Protocol
@@ -106,3 +107,8 @@ class Peer(Protocol):
 
     async def serve_echo(self, announce: Callable[[int], None]) -> None:
         """Echo what TCP connections send, for ever; ``announce`` the port."""
+
+    async def serve_tls_echo(
+        self, announce: Callable[[int], None], context: ssl.SSLContext
+    ) -> None:
+        """The same with TLS."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from io import BytesIO
 
 import penstock
 from peers.adapter import Function, Main, Reader, Receive, Send, in_chunks, new_eager_loop
-from penstock.abc import ByteReceiveStream, SocketAttribute, SocketStream
+from penstock.abc import ByteReceiveStream, ByteStream, SocketAttribute
 from penstock.streams.buffered import BufferedByteReceiveStream
+from penstock.streams.tls import TLSListener
 
 
 def run(main: Main, loop: str) -> int:
@@ -74,7 +76,7 @@ def reader(data: bytes, source: str) -> Iterator[Reader]:
         yield Reader(stream.receive_until, stream.receive_exactly, bounded=True, ending=b"")
 
 
-async def echo(stream: SocketStream) -> None:
+async def echo(stream: ByteStream) -> None:
     async with stream:
         try:
             while True:
@@ -87,3 +89,9 @@ async def serve_echo(announce: Callable[[int], None]) -> None:
     listener = await penstock.create_tcp_listener(local_host="127.0.0.1", local_port=0)
     announce(listener.extra(SocketAttribute.local_port))
     await listener.serve(echo)
+
+
+async def serve_tls_echo(announce: Callable[[int], None], context: ssl.SSLContext) -> None:
+    listener = await penstock.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+    announce(listener.extra(SocketAttribute.local_port))
+    await TLSListener(listener, context).serve(echo)

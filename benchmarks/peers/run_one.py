@@ -33,7 +33,8 @@ def implementation(contender: Contender) -> str | None:
 def measure(contender: Contender, workload: Workload, loop: str, quick: bool) -> dict[str, Any]:
     """Verify, then time: the pass that was disturbed least counts."""
     if workload.body is None:
-        return tcp.measure(contender, loop, seconds=workload.scaled(quick) / 1000)
+        seconds = workload.scaled(quick) / 1000
+        return tcp.measure(contender, loop, seconds, tls=workload.name == "tls-echo")
     peer, body = contender.load(), workload.body
     count = workload.scaled(quick)
     bare = 0.0

@@ -1,9 +1,12 @@
-"""The echo server under test: ``python -m peers.serve CONTENDER LOOP`` prints its port."""
+"""The echo server under test: ``python -m peers.serve CONTENDER LOOP [tls]`` prints its port."""
 
 from __future__ import annotations
 
 import os
+import ssl
 import sys
+
+import trustme
 
 from peers.contenders import CONTENDERS
 
@@ -13,6 +16,13 @@ def announce(port: int) -> None:
     print(port, flush=True)
 
 
+def server_context() -> ssl.SSLContext:
+    """Return a context with a certificate that was made for this run."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    return context
+
+
 def main() -> None:
     contender = CONTENDERS[sys.argv[1]]
     if contender.hotpath:
@@ -20,7 +30,10 @@ def main() -> None:
     peer = contender.load()
 
     async def serve() -> int:
-        await peer.serve_echo(announce)
+        if sys.argv[3:] == ["tls"]:
+            await peer.serve_tls_echo(announce, server_context())
+        else:
+            await peer.serve_echo(announce)
         return 0
 
     peer.run(serve, sys.argv[2])

@@ -75,4 +75,10 @@ TARGETS = (
     *on("trio", "tcp-echo", "penstock", "trio", 1.8),
     Target("tcp-echo", "trio", "penstock", FLOOR, 2.0, ceiling=True),
     *on(ALL, "tcp-echo", "penstock-pure", "anyio", 1.5),
+    *on("asyncio", "tls-echo", "penstock", "anyio", 3),
+    *on(ASYNCIO, "tls-echo", "penstock", "asyncio", 1),
+    *on("uvloop", "tls-echo", "penstock", "anyio", 1),
+    *on("trio", "tls-echo", "penstock", "anyio", 1),
+    *on("trio", "tls-echo", "penstock", "trio", 1),
+    *on(ALL, "tls-echo", "penstock-pure", "anyio", 1),
 )

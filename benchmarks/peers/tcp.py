@@ -1,4 +1,4 @@
-"""The TCP echo measurement: server under test and load generator, each on a core of its own.
+"""The TCP and TLS echo measurements: server and load generator, each on a core of its own.
 
 The server is a process that does nothing else; the generator (load.c) compares every byte that
 comes back and reads the server's CPU clock at both ends of each timed window.  Linux only.
@@ -27,15 +27,16 @@ BYTES = 1024
 WINDOWS = 6
 #: How long a server may take to listen, in seconds.
 PATIENCE = 30.0
+TLS_FLAGS = ("-DTLS", "-lssl", "-lcrypto")
 HERE = Path(__file__).parent
 
 
-def compiled(name: str, directory: str) -> str:
+def compiled(name: str, directory: str, *flags: str) -> str:
     """Compile ``name``.c and return the path of the program."""
     program = os.path.join(directory, name)
     source = HERE / f"{name}.c"
     compiler = os.environ.get("CC", "cc")
-    subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-o", program, source], check=True)
+    subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-o", program, source, *flags], check=True)
     return program
 
 
@@ -71,13 +72,16 @@ def server(command: list[str], cpu: int) -> Iterator[tuple[int, int]]:
             raise RuntimeError(f"the server did not start: {last_line(log.read())}")
 
 
-def measure(contender: Contender, loop: str, seconds: float) -> dict[str, Any]:
+def measure(
+    contender: Contender, loop: str, seconds: float, *, tls: bool = False
+) -> dict[str, Any]:
     """Return the CPU of the server per request, in the timed window that was disturbed least.
 
     Args:
         contender: Who serves.
         loop: On which event loop.
         seconds: All windows together; a warm-up as long as one of them comes before.
+        tls: Whether the connections are encrypted; needs OpenSSL's headers.
 
     Raises:
         RuntimeError: the server did not start, or gave back something else than it was sent.
@@ -86,9 +90,11 @@ def measure(contender: Contender, loop: str, seconds: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory:
         if contender.adapter:
             command = [sys.executable, "-m", "peers.serve", contender.name, loop]
+            if tls:
+                command.append("tls")
         else:
             command = [compiled(contender.name, directory)]
-        load = compiled("load", directory)
+        load = compiled("load", directory, *(TLS_FLAGS if tls else ()))
         with server(command, cpus[0]) as (pid, port):
             arguments = (port, CONNECTIONS, BYTES, pid, WINDOWS, seconds / WINDOWS)
             report = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 
@@ -40,7 +41,7 @@ def event() -> trio.Event:
     return trio.Event()
 
 
-async def echo(stream: trio.SocketStream) -> None:
+async def echo(stream: trio.abc.Stream) -> None:
     async with stream:
         while data := await stream.receive_some():
             await stream.send_all(data)
@@ -49,4 +50,10 @@ async def echo(stream: trio.SocketStream) -> None:
 async def serve_echo(announce: Callable[[int], None]) -> None:
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     announce(listeners[0].socket.getsockname()[1])
+    await trio.serve_listeners(echo, listeners)
+
+
+async def serve_tls_echo(announce: Callable[[int], None], context: ssl.SSLContext) -> None:
+    listeners = await trio.open_ssl_over_tcp_listeners(0, context, host="127.0.0.1")
+    announce(listeners[0].transport_listener.socket.getsockname()[1])
     await trio.serve_listeners(echo, listeners)

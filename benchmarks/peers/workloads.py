@@ -364,5 +364,13 @@ WORKLOADS = {
             3_000,
             None,
         ),
+        Workload(
+            "tls-echo",
+            "TLS 1.3 echo, 1 KiB, 50 connections: CPU of the server",
+            "request",
+            (*PENSTOCK, "anyio", "trio", "asyncio", "protocol"),
+            3_000,
+            None,
+        ),
     )
 }

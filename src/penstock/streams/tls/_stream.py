@@ -491,10 +491,11 @@ class TLSStream(ByteStream):
     async def _end_both(self) -> None:
         """Announce the end, and wait for the peer's announcement or for data."""
         self._announce_end()
-        await self._flush()
+        self._plain = memoryview(self._at_hand(sys.maxsize))
         while not self._ended and not self._plain:
-            await self._read_on()
+            await self._read_on()  # which sends as well: the peer may be doing the same
             self._plain = memoryview(self._at_hand(sys.maxsize))
+        await self._flush()
 
     async def aclose(self) -> None:
         """Announce the end, wait at most two seconds for the peer's announcement, and close.
@@ -517,11 +518,14 @@ class TLSStream(ByteStream):
         deadline = self._backend.current_time() + (BRIEF if waited_for else PATIENCE)
         with self._backend.create_cancel_scope(deadline=deadline, shield=False):
             try:
-                self._announce_end()
-                await self._flush()
-                while not waited_for and not self._ended:
-                    self._plain = memoryview(b"")
+                if waited_for:
+                    self._announce_end()
+                    await self._flush()
+                else:
                     await self._end_both()
+                    while not self._ended:
+                        self._plain = memoryview(b"")
+                        await self._end_both()
             except (BrokenResourceError, ClosedResourceError, BusyResourceError):
                 pass  # what the peer did
 
