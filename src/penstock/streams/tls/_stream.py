@@ -44,8 +44,13 @@ __all__ = ("TLSStream",)
 PIECE = 65536
 #: The most that one call takes out of the object: the contents of a record (RFC 8446, 5.1).
 RECORD = 16384
-#: Ciphertext that is received in one go: three full records and what frames them.
+#: The most ciphertext that is received in one go: three full records and what frames them.
 FEED = 65536
+#: The same after a feed that held no data.  The object does all records that hold no data in one go, and a KeyUpdate of 27 bytes
+#: (RFC 8446, 4.6.3) takes 18 us: 64 KiB of them were 44 ms, 4 KiB are 3.
+CAUTIOUS_FEED = 4096
+#: What a feed that held no data costs of the ready budget, in bytes: all of it.
+FRUITLESS = 262144
 #: How long closing, or an alert, waits for the peer, in seconds.
 PATIENCE = 2.0
 #: The same while a task waits for data, in seconds: it is set free by closing the transport.
@@ -75,6 +80,7 @@ class TLSStream(ByteStream):
         "_ended",
         "_eof_sent",
         "_failure",
+        "_feed_size",
         "_feeding",
         "_feeds",
         "_flushing",
@@ -115,6 +121,7 @@ class TLSStream(ByteStream):
         self._plain = memoryview(b"")
         self._held = 0
         self._feeds = 0
+        self._feed_size = FEED
         self._flushing, self._feeding = Lock(fast_acquire=True), Lock(fast_acquire=True)
         self._reading = self._writing = False
         self._partial_send: int | None = None
@@ -205,7 +212,7 @@ class TLSStream(ByteStream):
                 return
             try:
                 if self._sized:
-                    data = await self.transport_stream.receive(FEED)
+                    data = await self.transport_stream.receive(self._feed_size)
                 else:
                     data = await self.transport_stream.receive()
             except EndOfStream:
@@ -320,6 +327,7 @@ class TLSStream(ByteStream):
     def _at_hand(self, max_bytes: int) -> bytes:
         """Return the plaintext that is there; what is amiss behind it is noted."""
         chunks = []
+        fed = self._incoming.pending
         if self._plain:
             chunks.append(bytes(self._plain[:max_bytes]))
             self._plain = self._plain[max_bytes:]
@@ -339,6 +347,13 @@ class TLSStream(ByteStream):
             self._ended = True
         except ssl.SSLError as exc:
             self._note_failure(exc)
+        if chunks:
+            if 2 * fed >= self._feed_size:
+                self._feed_size = min(4 * self._feed_size, FEED)
+        elif fed >= CAUTIOUS_FEED:
+            self._backend.budget.spend_bytes(FRUITLESS)
+            if fed > RECORD:
+                self._feed_size = CAUTIOUS_FEED
         return b"".join(chunks)
 
     async def _read_on(self) -> None:
