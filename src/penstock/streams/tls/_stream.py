@@ -46,8 +46,8 @@ PIECE = 65536
 RECORD = 16384
 #: The most ciphertext that is received in one go: three full records and what frames them.
 FEED = 65536
-#: The same after a feed that held no data.  The object does all records that hold no data in one go, and a KeyUpdate of 27 bytes
-#: (RFC 8446, 4.6.3) takes 18 us: 64 KiB of them were 44 ms, 4 KiB are 3.
+#: The same after a feed that held no data.  The object does all records without data in one go,
+#: and a KeyUpdate of 27 bytes (RFC 8446, 4.6.3) takes 18 us: 64 KiB were 44 ms, 4 KiB are 3.
 CAUTIOUS_FEED = 4096
 #: What a feed that held no data costs of the ready budget, in bytes: all of it.
 FRUITLESS = 262144
