@@ -44,8 +44,13 @@ __all__ = ("TLSStream",)
 PIECE = 65536
 #: The most that one call takes out of the object: the contents of a record (RFC 8446, 5.1).
 RECORD = 16384
-#: Ciphertext that is received in one go: three full records and what frames them.
+#: The most ciphertext that is received in one go: three full records and what frames them.
 FEED = 65536
+#: The same after a feed that held no data.  The object does all records without data in one go,
+#: and a KeyUpdate of 27 bytes (RFC 8446, 4.6.3) takes 18 us: 64 KiB were 44 ms, 4 KiB are 3.
+CAUTIOUS_FEED = 4096
+#: What a feed that held no data costs of the ready budget, in bytes: all of it.
+FRUITLESS = 262144
 #: How long closing, or an alert, waits for the peer, in seconds.
 PATIENCE = 2.0
 #: The same while a task waits for data, in seconds: it is set free by closing the transport.
@@ -75,6 +80,7 @@ class TLSStream(ByteStream):
         "_ended",
         "_eof_sent",
         "_failure",
+        "_feed_size",
         "_feeding",
         "_feeds",
         "_flushing",
@@ -115,6 +121,7 @@ class TLSStream(ByteStream):
         self._plain = memoryview(b"")
         self._held = 0
         self._feeds = 0
+        self._feed_size = FEED
         self._flushing, self._feeding = Lock(fast_acquire=True), Lock(fast_acquire=True)
         self._reading = self._writing = False
         self._partial_send: int | None = None
@@ -205,7 +212,7 @@ class TLSStream(ByteStream):
                 return
             try:
                 if self._sized:
-                    data = await self.transport_stream.receive(FEED)
+                    data = await self.transport_stream.receive(self._feed_size)
                 else:
                     data = await self.transport_stream.receive()
             except EndOfStream:
@@ -320,6 +327,7 @@ class TLSStream(ByteStream):
     def _at_hand(self, max_bytes: int) -> bytes:
         """Return the plaintext that is there; what is amiss behind it is noted."""
         chunks = []
+        fed = self._incoming.pending
         if self._plain:
             chunks.append(bytes(self._plain[:max_bytes]))
             self._plain = self._plain[max_bytes:]
@@ -339,6 +347,13 @@ class TLSStream(ByteStream):
             self._ended = True
         except ssl.SSLError as exc:
             self._note_failure(exc)
+        if chunks:
+            if 2 * fed >= self._feed_size:
+                self._feed_size = min(4 * self._feed_size, FEED)
+        elif fed >= CAUTIOUS_FEED:
+            self._backend.budget.spend_bytes(FRUITLESS)
+            if fed > RECORD:
+                self._feed_size = CAUTIOUS_FEED
         return b"".join(chunks)
 
     async def _read_on(self) -> None:
@@ -491,10 +506,11 @@ class TLSStream(ByteStream):
     async def _end_both(self) -> None:
         """Announce the end, and wait for the peer's announcement or for data."""
         self._announce_end()
-        await self._flush()
+        self._plain = memoryview(self._at_hand(sys.maxsize))
         while not self._ended and not self._plain:
-            await self._read_on()
+            await self._read_on()  # which sends as well: the peer may be doing the same
             self._plain = memoryview(self._at_hand(sys.maxsize))
+        await self._flush()
 
     async def aclose(self) -> None:
         """Announce the end, wait at most two seconds for the peer's announcement, and close.
@@ -517,11 +533,14 @@ class TLSStream(ByteStream):
         deadline = self._backend.current_time() + (BRIEF if waited_for else PATIENCE)
         with self._backend.create_cancel_scope(deadline=deadline, shield=False):
             try:
-                self._announce_end()
-                await self._flush()
-                while not waited_for and not self._ended:
-                    self._plain = memoryview(b"")
+                if waited_for:
+                    self._announce_end()
+                    await self._flush()
+                else:
                     await self._end_both()
+                    while not self._ended:
+                        self._plain = memoryview(b"")
+                        await self._end_both()
             except (BrokenResourceError, ClosedResourceError, BusyResourceError):
                 pass  # what the peer did
 
