@@ -204,6 +204,8 @@ async def test_a_deadline_that_is_none_is_refused(deadline: Any, error: type[Exc
     async with listening() as (listener, port):
         with pytest.raises(error, match="deadline"):
             await listener.drain(deadline)
+        with pytest.raises(error, match="deadline"):
+            await MultiListener([listener]).drain(deadline)
         socket.create_connection((HOST, port)).close()  # it listens as before
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from enum import IntEnum
 from typing import Any
 
 import anyio
@@ -46,6 +47,15 @@ async def test_services_have_names() -> None:
 @pytest.mark.parametrize("host", [b"127.0.0.1", "127.0.0.1"])
 async def test_a_host_may_be_bytes(host: Any) -> None:
     assert (await getaddrinfo(host, None, type=STREAM))[0][4] == (HOST, 0)
+
+
+async def test_a_port_may_be_the_member_of_an_enumeration() -> None:
+    port = IntEnum("Port", {"HTTP": 80}).HTTP
+    for infos in (
+        await getaddrinfo(HOST, port, type=STREAM),
+        await getaddrinfo("localhost", port, type=STREAM, family=socket.AF_INET),
+    ):
+        assert [(type(number), number) for *_, (_, number) in infos] == [(int, 80)]
 
 
 async def test_no_host_is_this_machine_or_every_interface() -> None:

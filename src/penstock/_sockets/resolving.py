@@ -178,6 +178,8 @@ async def look_up(
         name = host
     if name is not None and b"\0" in name:  # the system would look up what stands before it
         raise ValueError(f"a host name has no null character: {host!r}")
+    if isinstance(port, int):
+        port = int(port)  # of an IntEnum, say, which the socket module refuses
     numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
     try:
         return socket.getaddrinfo(name, port, family, kind, protocol, flags | numeric)

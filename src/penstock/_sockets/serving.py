@@ -25,7 +25,7 @@ from penstock._exceptions import (
 from penstock._synchronization import Event
 from penstock.abc import AsyncResource, CancelScope, TaskSpawner
 
-__all__ = ("Serving", "check_functions", "limit_of", "logger", "serve_in_group")
+__all__ = ("Serving", "check_deadline", "check_functions", "limit_of", "logger", "serve_in_group")
 
 T = TypeVar("T", bound=AsyncResource)
 
@@ -261,10 +261,7 @@ class Serving(Generic[T]):
 
         If cancelled, the handlers run on until ``deadline``.
         """
-        if not isinstance(deadline, int | float):
-            raise TypeError(f"the deadline must be a number, not {deadline!r}")
-        if math.isnan(deadline):
-            raise ValueError("the deadline must not be NaN")
+        check_deadline(deadline)
         await self.backend.checkpoint_if_cancelled()
         self._drained = True
         self._deadline = deadline
@@ -307,6 +304,19 @@ def check_functions(handler: object, on_error: object) -> None:
         raise TypeError(f"handler must be callable, not {handler!r}")
     if on_error is not None and (not callable(on_error) or iscoroutinefunction(on_error)):
         raise TypeError(f"on_error must be a plain function or None, not {on_error!r}")
+
+
+def check_deadline(deadline: float) -> None:
+    """Check when handlers are to end.
+
+    Raises:
+        TypeError: It is not a number.
+        ValueError: It is NaN.
+    """
+    if not isinstance(deadline, int | float):
+        raise TypeError(f"the deadline must be a number, not {deadline!r}")
+    if math.isnan(deadline):
+        raise ValueError("the deadline must not be NaN")
 
 
 async def serve_in_group(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from penstock._backends import current_backend
 from penstock._exceptions import BrokenResourceError, BusyResourceError, ClosedResourceError
-from penstock._sockets.serving import check_functions, limit_of, serve_in_group
+from penstock._sockets.serving import check_deadline, check_functions, limit_of, serve_in_group
 from penstock.abc import Listener, ListenerStatistics, TaskSpawner
 
 __all__ = ("MultiListener",)
@@ -91,6 +91,7 @@ class MultiListener(Listener[T_Stream]):
         await serve_in_group(serve_all, task_group)
 
     async def drain(self, deadline: float) -> int:
+        check_deadline(deadline)
         cancelled: list[int] = []
 
         async def drain_one(listener: Listener[T_Stream]) -> None:
