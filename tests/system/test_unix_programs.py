@@ -56,7 +56,10 @@ async def echo(stream: Any) -> None:
 
 async def answer_http(stream: Any) -> None:
     async with stream:
-        request = await BufferedByteReceiveStream(stream).receive_until(b"\r\n\r\n", 65536)
+        try:
+            request = await BufferedByteReceiveStream(stream).receive_until(b"\r\n\r\n", 65536)
+        except penstock.IncompleteRead:  # the other side has given up already
+            return
         body = request.split(b" ")[1] * 10_000
         await stream.send(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
         await stream.send(body)

@@ -29,6 +29,9 @@
       (int fd, void *memory, size_t size, int flags, struct sockaddr *address, socklen_t *length), \
       (fd, memory, size, flags, address, length)) \
     X(recvmsg, ssize_t, (int fd, struct msghdr *message, int flags), (fd, message, flags)) \
+    X(recvmmsg, int, \
+      (int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout), \
+      (fd, messages, count, flags, timeout)) \
     X(send, ssize_t, (int fd, const void *memory, size_t size, int flags), \
       (fd, memory, size, flags)) \
     X(sendto, ssize_t, \
