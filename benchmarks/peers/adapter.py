@@ -19,6 +19,7 @@ __all__ = (
     "Peer",
     "Reader",
     "Receive",
+    "ReceiveFrame",
     "Scope",
     "Send",
     "in_chunks",
@@ -33,6 +34,7 @@ Main = Callable[[], Coroutine[Any, Any, int]]
 Function = Callable[[], Coroutine[Any, Any, None]]
 Send = Callable[[int], Awaitable[object]]
 Receive = Callable[[], Awaitable[int]]
+ReceiveFrame = Callable[[], Awaitable[bytes]]
 
 
 def in_chunks(data: bytes) -> list[bytes]:
@@ -102,6 +104,12 @@ class Peer(Protocol):
 
         ``source`` is "objects" (a memory object stream of 64 KiB chunks) or "bytes" (a byte
         stream that hands out as much as it is asked for), where the library makes a difference.
+        """
+
+    def frames(self, data: bytes, source: str) -> AbstractContextManager[ReceiveFrame]:
+        """Open what receives the frames in ``data``: bytes behind a header of 4 bytes.
+
+        ``source`` is as for :meth:`reader`, which stands in where a library has no framed streams.
         """
 
     async def serve_echo(self, announce: Callable[[int], None]) -> None:

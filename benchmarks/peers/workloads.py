@@ -203,6 +203,22 @@ async def records(source: str, peer: Peer, count: int, verify: bool) -> int:
         return process_time_ns() - start
 
 
+async def frames(source: str, peer: Peer, count: int, verify: bool) -> int:
+    """Do what ``records`` does, with framed streams where the library has them."""
+    if not hasattr(peer, "frames"):
+        return await records(source, peer, count, verify)
+    expected = [b"%0*d" % (BODY, number) for number in range(count)]
+    header = BODY.to_bytes(4, "big")
+    with peer.frames(b"".join(header + body for body in expected), source) as receive:
+        start = process_time_ns()
+        if verify:
+            check([await receive() for _ in range(count)], expected)
+        else:
+            for _ in range(count):
+                await receive()
+        return process_time_ns() - start
+
+
 async def bare_await() -> float:
     """Return the ns that awaiting an empty coroutine costs in this process."""
 
@@ -243,6 +259,7 @@ class Workload:
 PENSTOCK = ("penstock", "penstock-pure")
 CHANNELS = (*PENSTOCK, "anyio", "trio", "asyncio")
 READERS = (*PENSTOCK, "anyio", "asyncio", "bytesio")
+FRAMERS = (*PENSTOCK, "anyio")
 
 #: Where it makes a difference how tasks start.
 TASK_LOOPS = ("asyncio", "uvloop", "eager", "trio")
@@ -315,6 +332,22 @@ WORKLOADS = {
             (*PENSTOCK, "anyio"),
             50_000,
             partial(records, "objects"),
+        ),
+        Workload(
+            "frames",
+            "frames of 100 bytes behind 4, from a byte stream (AnyIO: receive_exactly twice)",
+            "frame",
+            FRAMERS,
+            50_000,
+            partial(frames, "bytes"),
+        ),
+        Workload(
+            "frames-objects",
+            "the same from chunks of 64 KiB",
+            "frame",
+            FRAMERS,
+            50_000,
+            partial(frames, "objects"),
         ),
         Workload(
             "lock",
