@@ -37,7 +37,7 @@ class WholeSender:
     # I2  once broken, an item was begun of which nobody knows how much went out
     __slots__ = ("_broken", "_closed", "_rest", "_sending", "_stream", "partial")
 
-    #: How many items of the last send were begun, if it was cut short; None: all of them.
+    #: How many items of the last send were begun, if it was cut short; None: it was complete.
     partial: int | None
 
     def __init__(self, stream: AnyByteSendStream) -> None:
@@ -67,6 +67,7 @@ class WholeSender:
             raise ClosedResourceError
         if self._sending:
             raise BusyResourceError("writing to")
+        self.partial = 0
         if self._broken:
             raise BrokenResourceError("an earlier send was cut short, nobody knows where")
         self._sending = True
@@ -102,8 +103,8 @@ class WholeSender:
             await self._stream.send(b"".join([piece for item in items for piece in item]))
         except BaseException:
             # A memory stream may have delivered what it was cancelled over.
-            delivered = getattr(self._stream, "partial_send", None)
-            self.partial = len(items) if delivered else 0
+            if getattr(self._stream, "partial_send", None):
+                self.partial = len(items)
             raise
 
     async def _send_bytes(self, items: Sequence[Sequence[ReadableBuffer]]) -> None:
@@ -124,8 +125,7 @@ class WholeSender:
                 for piece in pieces:  # what it tells is about one send
                     await stream.send(piece)
                     gone += _nbytes(piece)
-        except BusyResourceError:
-            self.partial = 0  # somebody else is sending
+        except BusyResourceError:  # somebody else is sending, and nothing of this went out
             raise
         except BaseException:
             self._note_cut(items, gone)
@@ -140,21 +140,20 @@ class WholeSender:
             self.partial = len(items)
             return
         gone += sent
-        self.partial = 0
         if gone < len(self._rest):
             self._rest = self._rest[gone:]
             return
         gone -= len(self._rest)
         self._rest = b""
+        begun = 0
         for item in items:
             if not gone:
                 break
-            self.partial += 1
+            begun += 1
             size = sum(map(_nbytes, item))
-            if gone < size:
-                self._rest = b"".join(item)[gone:]
-                break
-            gone -= size
+            self._rest = b"".join(item)[gone:]
+            gone -= min(size, gone)
+        self.partial = begun
 
 
 def _nbytes(buffer: ReadableBuffer) -> int:
