@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = {
+    "broadcast.py": "both: rain\nboth: one goal\nboth: two goals\n"
+    "display: two goals - dropped: 1\n",
     "buffered.py": "b'GET' b'/index HTTP/1.1' b'host: a'\nb'\\x00\\x05'\nb'hello'\n",
+    "framed.py": "GRüßE\n",
     "hello.py": "b'Hello, world!'\n",
     "memory.py": "".join(f"received {n}\n" for n in range(6)) + "then [6, 7, 8, 9]\n",
     "synchronization.py": "['e3b0c442', '6e340b9c', '96a296d2']\n[0, 1, 2, 3] False\n",
@@ -42,6 +45,7 @@ def test_example_prints_what_it_promises(
     [
         ("README.md", {"hello.py"}),
         ("docs/streams.md", {"buffered.py", "memory.py", "tcp.py"}),
+        ("docs/stream-shapes.md", {"broadcast.py", "framed.py"}),
         ("docs/tasks.md", {"synchronization.py", "tasks.py", "timeouts.py"}),
     ],
 )
@@ -57,7 +61,10 @@ def test_document_shows_the_example_as_it_is(document: str, examples: set[str]) 
     [
         "README.md",
         "CONTRIBUTING.md",
-        *(f"docs/{name}.md" for name in ("architecture", "differences", "streams", "tasks")),
+        *(
+            f"docs/{name}.md"
+            for name in ("architecture", "differences", "stream-shapes", "streams", "tasks")
+        ),
     ],
 )
 def test_links_of_document_lead_somewhere(document: str) -> None:

@@ -8,9 +8,10 @@ import pytest
 
 import penstock
 from penstock import abc, lowlevel, to_thread
-from penstock.streams import buffered, memory
+from penstock.streams import broadcast, buffered, framed, memory, merge, stapled, text
 
-PUBLIC = [penstock, abc, lowlevel, to_thread, buffered, memory]
+STREAMS = [broadcast, buffered, framed, memory, merge, stapled, text]
+PUBLIC = [penstock, abc, lowlevel, to_thread, *STREAMS]
 
 
 def coroutine_functions():

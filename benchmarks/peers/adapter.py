@@ -83,6 +83,11 @@ class Peer(Protocol):
     def channel(self, size: int) -> AbstractContextManager[tuple[Send, Receive]]:
         """Open a bounded queue of items, 0 being a rendezvous."""
 
+    def broadcast(
+        self, size: int, receivers: int
+    ) -> AbstractContextManager[tuple[Send, list[Receive]]]:
+        """Open what sends each item to all of several receivers, with a buffer for each."""
+
     def move_on_after(self, delay: float) -> AbstractContextManager[Scope]:
         """Return a cancel scope that cancels itself ``delay`` seconds from now."""
 

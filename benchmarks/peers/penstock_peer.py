@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from io import BytesIO
 
 import penstock
@@ -18,6 +18,7 @@ from peers.adapter import (
     new_eager_loop,
 )
 from penstock.abc import ByteReceiveStream, SocketAttribute, SocketStream
+from penstock.streams.broadcast import BroadcastSendStream
 from penstock.streams.buffered import BufferedByteReceiveStream
 from penstock.streams.framed import FramedReceiveStream, LengthPrefixed
 
@@ -38,6 +39,13 @@ def channel(size: int) -> Iterator[tuple[Send, Receive]]:
     send, receive = penstock.create_memory_object_stream[int](size)
     with send, receive:
         yield send.send, receive.receive
+
+
+@contextmanager
+def broadcast(size: int, receivers: int) -> Iterator[tuple[Send, list[Receive]]]:
+    with BroadcastSendStream[int]() as send, ExitStack() as stack:
+        ends = [stack.enter_context(send.subscribe(size)) for _ in range(receivers)]
+        yield send.send, [end.receive for end in ends]
 
 
 async def together(*functions: Function) -> None:

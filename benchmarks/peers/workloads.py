@@ -13,13 +13,14 @@ from functools import partial
 from time import process_time_ns
 from typing import Any
 
-from peers.adapter import DELIMITER, MAX_BYTES, Peer
+from peers.adapter import DELIMITER, MAX_BYTES, Function, Peer, Receive
 
 __all__ = ("WORKLOADS", "Workload", "bare_await")
 
 BODY = 100
 READY_ITEMS = 50_000
 CHILDREN = 100
+RECEIVERS = 10
 
 #: ``body(peer, count, verify)`` does ``count`` units and returns the ns of CPU that they took.
 Body = Callable[[Peer, int, bool], Coroutine[Any, Any, int]]
@@ -59,6 +60,36 @@ async def memory(size: int, peer: Peer, count: int, verify: bool) -> int:
         elapsed = process_time_ns() - start
     if verify:
         check(output, range(count))
+    return elapsed
+
+
+async def broadcast(size: int, peer: Peer, count: int, verify: bool) -> int:
+    """One task sends to ten receivers, each a task that takes what comes: ``count`` deliveries."""
+    items = count // RECEIVERS
+    outputs: list[list[int]] = [[] for _ in range(RECEIVERS)]
+
+    async def produce() -> None:
+        for item in range(items):
+            await send(item)
+
+    def consumer(receive: Receive, output: list[int]) -> Function:
+        async def consume() -> None:
+            if verify:
+                output.extend([await receive() for _ in range(items)])
+            else:
+                for _ in range(items):
+                    await receive()
+
+        return consume
+
+    with peer.broadcast(size, RECEIVERS) as (send, receives):
+        consumers = map(consumer, receives, outputs)
+        start = process_time_ns()
+        await peer.together(produce, *consumers)
+        elapsed = process_time_ns() - start
+    if verify:
+        for output in outputs:
+            check(output, range(items))
     return elapsed
 
 
@@ -290,6 +321,14 @@ WORKLOADS = {
             CHANNELS,
             200_000,
             memory_ready,
+        ),
+        Workload(
+            "broadcast",
+            f"broadcast stream with buffers of 100 items, one producer, {RECEIVERS} consumers",
+            "delivery",
+            PENSTOCK,
+            160_000,
+            partial(broadcast, 100),
         ),
         Workload(
             "scopes",
