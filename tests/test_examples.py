@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = {
+    "broadcast.py": "both: rain\nboth: one goal\nboth: two goals\n"
+    "display: two goals - dropped: 1\n",
     "buffered.py": "b'GET' b'/index HTTP/1.1' b'host: a'\nb'\\x00\\x05'\nb'hello'\n",
+    "framed.py": "GRüßE\n",
     "hello.py": "b'Hello, world!'\n",
     "memory.py": "".join(f"received {n}\n" for n in range(6)) + "then [6, 7, 8, 9]\n",
     "serving.py": "b'hello'\n1 accepted, 0 cancelled\n",
@@ -50,6 +53,7 @@ def test_example_prints_what_it_promises(
         ("docs/sockets.md", {"serving.py", "udp.py", "unix.py"}),
         ("docs/streams.md", {"buffered.py", "memory.py", "tcp.py"}),
         ("docs/tls.md", {"starttls.py", "tls.py", "tls_reload.py"}),
+        ("docs/stream-shapes.md", {"broadcast.py", "framed.py"}),
         ("docs/tasks.md", {"synchronization.py", "tasks.py", "timeouts.py"}),
     ],
 )
@@ -67,7 +71,15 @@ def test_document_shows_the_example_as_it_is(document: str, examples: set[str]) 
         "CONTRIBUTING.md",
         *(
             f"docs/{name}.md"
-            for name in ("architecture", "differences", "sockets", "streams", "tasks", "tls")
+            for name in (
+                "architecture",
+                "differences",
+                "sockets",
+                "stream-shapes",
+                "streams",
+                "tasks",
+                "tls",
+            )
         ),
     ],
 )

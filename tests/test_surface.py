@@ -8,9 +8,10 @@ import pytest
 
 import penstock
 from penstock import abc, lowlevel, socket, to_thread
-from penstock.streams import buffered, memory, stapled
+from penstock.streams import broadcast, buffered, framed, memory, merge, stapled, text, tls
 
-PUBLIC = [penstock, abc, lowlevel, socket, to_thread, buffered, memory, stapled]
+STREAMS = [broadcast, buffered, framed, memory, merge, stapled, text, tls]
+PUBLIC = [penstock, abc, lowlevel, socket, to_thread, *STREAMS]
 
 
 def coroutine_functions():

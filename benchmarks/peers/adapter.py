@@ -22,6 +22,7 @@ __all__ = (
     "Peer",
     "Reader",
     "Receive",
+    "ReceiveFrame",
     "Scope",
     "Send",
     "in_chunks",
@@ -36,6 +37,7 @@ Main = Callable[[], Coroutine[Any, Any, int]]
 Function = Callable[[], Coroutine[Any, Any, None]]
 Send = Callable[[int], Awaitable[object]]
 Receive = Callable[[], Awaitable[int]]
+ReceiveFrame = Callable[[], Awaitable[bytes]]
 
 
 def in_chunks(data: bytes) -> list[bytes]:
@@ -84,6 +86,11 @@ class Peer(Protocol):
     def channel(self, size: int) -> AbstractContextManager[tuple[Send, Receive]]:
         """Open a bounded queue of items, 0 being a rendezvous."""
 
+    def broadcast(
+        self, size: int, receivers: int
+    ) -> AbstractContextManager[tuple[Send, list[Receive]]]:
+        """Open what sends each item to all of several receivers, with a buffer for each."""
+
     def move_on_after(self, delay: float) -> AbstractContextManager[Scope]:
         """Return a cancel scope that cancels itself ``delay`` seconds from now."""
 
@@ -105,6 +112,12 @@ class Peer(Protocol):
 
         ``source`` is "objects" (a memory object stream of 64 KiB chunks) or "bytes" (a byte
         stream that hands out as much as it is asked for), where the library makes a difference.
+        """
+
+    def frames(self, data: bytes, source: str) -> AbstractContextManager[ReceiveFrame]:
+        """Open what receives the frames in ``data``: bytes behind a header of 4 bytes.
+
+        ``source`` is as for :meth:`reader`, which stands in where a library has no framed streams.
         """
 
     async def serve_echo(self, announce: Callable[[int], None]) -> None:

@@ -11,15 +11,18 @@ from contextlib import AbstractAsyncContextManager
 from time import process_time_ns
 from typing import Any
 
-from peers.adapter import DELIMITER, MAX_BYTES, Peer
+from peers.adapter import DELIMITER, MAX_BYTES, Function, Peer, Receive
 
 __all__ = (
     "CHILDREN",
     "READY_ITEMS",
+    "RECEIVERS",
     "Body",
     "bare_await",
+    "broadcast",
     "event_set",
     "exclusion",
+    "frames",
     "lines",
     "memory",
     "memory_ready",
@@ -31,6 +34,7 @@ __all__ = (
 BODY = 100
 READY_ITEMS = 50_000
 CHILDREN = 100
+RECEIVERS = 10
 
 #: ``body(peer, count, verify)`` does ``count`` units and returns the ns of CPU that they took.
 Body = Callable[[Peer, int, bool], Coroutine[Any, Any, int]]
@@ -70,6 +74,36 @@ async def memory(size: int, peer: Peer, count: int, verify: bool) -> int:
         elapsed = process_time_ns() - start
     if verify:
         check(output, range(count))
+    return elapsed
+
+
+async def broadcast(size: int, peer: Peer, count: int, verify: bool) -> int:
+    """One task sends to ten receivers, each a task that takes what comes: ``count`` deliveries."""
+    items = count // RECEIVERS
+    outputs: list[list[int]] = [[] for _ in range(RECEIVERS)]
+
+    async def produce() -> None:
+        for item in range(items):
+            await send(item)
+
+    def consumer(receive: Receive, output: list[int]) -> Function:
+        async def consume() -> None:
+            if verify:
+                output.extend([await receive() for _ in range(items)])
+            else:
+                for _ in range(items):
+                    await receive()
+
+        return consume
+
+    with peer.broadcast(size, RECEIVERS) as (send, receives):
+        consumers = map(consumer, receives, outputs)
+        start = process_time_ns()
+        await peer.together(produce, *consumers)
+        elapsed = process_time_ns() - start
+    if verify:
+        for output in outputs:
+            check(output, range(items))
     return elapsed
 
 
@@ -211,6 +245,22 @@ async def records(source: str, peer: Peer, count: int, verify: bool) -> int:
         else:
             for _ in range(count):
                 await exactly(int.from_bytes(await exactly(4), "big"))
+        return process_time_ns() - start
+
+
+async def frames(source: str, peer: Peer, count: int, verify: bool) -> int:
+    """Do what ``records`` does, with framed streams where the library has them."""
+    if not hasattr(peer, "frames"):
+        return await records(source, peer, count, verify)
+    expected = [b"%0*d" % (BODY, number) for number in range(count)]
+    header = BODY.to_bytes(4, "big")
+    with peer.frames(b"".join(header + body for body in expected), source) as receive:
+        start = process_time_ns()
+        if verify:
+            check([await receive() for _ in range(count)], expected)
+        else:
+            for _ in range(count):
+                await receive()
         return process_time_ns() - start
 
 

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from io import BytesIO
 
 import penstock
-from peers.adapter import Function, Main, Reader, Receive, Send, in_chunks, new_eager_loop
+from peers.adapter import (
+    Function,
+    Main,
+    Reader,
+    Receive,
+    ReceiveFrame,
+    Send,
+    in_chunks,
+    new_eager_loop,
+)
 from peers.bulk import Transfer
 from penstock.abc import ByteReceiveStream, SocketAttribute, SocketStream
+from penstock.streams.broadcast import BroadcastSendStream
 from penstock.streams.buffered import BufferedByteReceiveStream
+from penstock.streams.framed import FramedReceiveStream, LengthPrefixed
 
 
 def run(main: Main, loop: str) -> int:
@@ -29,6 +40,13 @@ def channel(size: int) -> Iterator[tuple[Send, Receive]]:
     send, receive = penstock.create_memory_object_stream[int](size)
     with send, receive:
         yield send.send, receive.receive
+
+
+@contextmanager
+def broadcast(size: int, receivers: int) -> Iterator[tuple[Send, list[Receive]]]:
+    with BroadcastSendStream[int]() as send, ExitStack() as stack:
+        ends = [stack.enter_context(send.subscribe(size)) for _ in range(receivers)]
+        yield send.send, [end.receive for end in ends]
 
 
 async def together(*functions: Function) -> None:
@@ -65,14 +83,25 @@ class Source(ByteReceiveStream):
 
 
 @contextmanager
-def reader(data: bytes, source: str) -> Iterator[Reader]:
+def buffered(data: bytes, source: str) -> Iterator[BufferedByteReceiveStream]:
     chunks = in_chunks(data)
     send, receive = penstock.create_memory_object_stream[bytes](len(chunks))
     with send, receive:
         for chunk in chunks:
             send.send_nowait(chunk)
-        stream = BufferedByteReceiveStream(receive if source == "objects" else Source(data))
+        yield BufferedByteReceiveStream(receive if source == "objects" else Source(data))
+
+
+@contextmanager
+def reader(data: bytes, source: str) -> Iterator[Reader]:
+    with buffered(data, source) as stream:
         yield Reader(stream.receive_until, stream.receive_exactly, bounded=True, ending=b"")
+
+
+@contextmanager
+def frames(data: bytes, source: str) -> Iterator[ReceiveFrame]:
+    with buffered(data, source) as stream:
+        yield FramedReceiveStream(stream, LengthPrefixed(4)).receive
 
 
 async def echo(stream: SocketStream) -> None:

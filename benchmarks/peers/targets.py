@@ -61,6 +61,8 @@ TARGETS = (
     *on(ALL, "memory-unbuffered", "penstock", "anyio", 3),
     *on(ASYNCIO, "memory-unbuffered", "penstock", "asyncio", 1.5),
     *on(ALL, "memory-unbuffered", "penstock-pure", "anyio", 2),
+    *on(ALL, "frames", "penstock", "anyio", 8),
+    *on(ALL, "frames", "penstock-pure", "anyio", 1.5),
     *on(TASKS, "scopes", "penstock", "anyio", 1),
     *on(TASKS, "spawn", "penstock", "anyio", 1),
     *on(ALL, "lines", "penstock", "anyio", 2.5),

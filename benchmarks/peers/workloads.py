@@ -15,9 +15,12 @@ from peers import bulk, echo, idle
 from peers.bodies import (
     CHILDREN,
     READY_ITEMS,
+    RECEIVERS,
     Body,
+    broadcast,
     event_set,
     exclusion,
+    frames,
     lines,
     memory,
     memory_ready,
@@ -64,6 +67,7 @@ class Workload:
 PENSTOCK = ("penstock", "penstock-pure")
 CHANNELS = (*PENSTOCK, "anyio", "trio", "asyncio")
 READERS = (*PENSTOCK, "anyio", "asyncio", "bytesio")
+FRAMERS = (*PENSTOCK, "anyio")
 
 #: Where it makes a difference how tasks start.
 TASK_LOOPS = ("asyncio", "uvloop", "eager", "trio")
@@ -94,6 +98,14 @@ WORKLOADS = {
             CHANNELS,
             200_000,
             memory_ready,
+        ),
+        Workload(
+            "broadcast",
+            f"broadcast stream with buffers of 100 items, one producer, {RECEIVERS} consumers",
+            "delivery",
+            PENSTOCK,
+            160_000,
+            partial(broadcast, 100),
         ),
         Workload(
             "scopes",
@@ -136,6 +148,22 @@ WORKLOADS = {
             (*PENSTOCK, "anyio"),
             50_000,
             partial(records, "objects"),
+        ),
+        Workload(
+            "frames",
+            "frames of 100 bytes behind 4, from a byte stream (AnyIO: receive_exactly twice)",
+            "frame",
+            FRAMERS,
+            50_000,
+            partial(frames, "bytes"),
+        ),
+        Workload(
+            "frames-objects",
+            "the same from chunks of 64 KiB",
+            "frame",
+            FRAMERS,
+            50_000,
+            partial(frames, "objects"),
         ),
         Workload(
             "lock",

@@ -29,6 +29,7 @@ from penstock._exceptions import ClosedResourceError as ClosedResourceError
 from penstock._exceptions import ConnectionFailed as ConnectionFailed
 from penstock._exceptions import DelimiterNotFound as DelimiterNotFound
 from penstock._exceptions import EndOfStream as EndOfStream
+from penstock._exceptions import FrameTooLarge as FrameTooLarge
 from penstock._exceptions import IncompleteRead as IncompleteRead
 from penstock._exceptions import NoEventLoopError as NoEventLoopError
 from penstock._exceptions import TaskCancelled as TaskCancelled

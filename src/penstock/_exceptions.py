@@ -14,6 +14,7 @@ __all__ = (
     "ConnectionFailed",
     "DelimiterNotFound",
     "EndOfStream",
+    "FrameTooLarge",
     "IncompleteRead",
     "NoEventLoopError",
     "TaskCancelled",
@@ -71,6 +72,24 @@ class DelimiterNotFound(Exception):
 
 class EndOfStream(Exception):
     """The peer has sent everything that it will ever send."""
+
+
+class FrameTooLarge(Exception):
+    """A frame has more than ``max_frame_size`` bytes; what came of it stays buffered.
+
+    Args:
+        max_frame_size: The limit of the stream, in bytes.
+        size: What the frame's prefix announced; None: it has none.
+    """
+
+    def __init__(self, max_frame_size: int, size: int | None = None) -> None:
+        announced = "The frame" if size is None else f"The frame of {size} bytes"
+        super().__init__(f"{announced} is larger than {max_frame_size} bytes")
+        self.max_frame_size = max_frame_size
+        self.size = size
+
+    def __reduce__(self) -> tuple[type["FrameTooLarge"], tuple[int, int | None]]:
+        return type(self), (self.max_frame_size, self.size)
 
 
 class IncompleteRead(Exception):

@@ -707,3 +707,97 @@ def test_take_exactly_of_all_gives_the_memory_back(make):
     assert len(buffer.take_exactly(600_000)) == 600_000
     assert buffer.capacity <= 65_536
     buffer._check()
+
+
+# -- frames --------------------------------------------------------------------------------
+
+
+def varint(size):
+    octets = bytearray()
+    while size > 0x7F:
+        octets.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes([*octets, size])
+
+
+def announce(prefix, size):
+    if not prefix:
+        return varint(size)
+    return size.to_bytes(abs(prefix), "big" if prefix > 0 else "little")
+
+
+PREFIXES = [0, 1, 2, 4, 8, -1, -2, -4, -8]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_take_frame_whatever_the_cut(make, prefix):
+    frames = [b"", b"a", b"bc" * 100, b""]
+    content = b"".join(announce(prefix, len(frame)) + frame for frame in frames)
+    for size in (1, 2, 7, len(content)):
+        buffer = make()
+        taken = []
+        for start in range(0, len(content), size):
+            buffer.feed(content[start : start + size])
+            while (frame := buffer.take_frame(prefix, 200)) is not None:
+                taken.append(frame)
+            buffer._check()
+        assert taken == frames
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_take_frame_declines_what_is_above_its_limit(make, prefix):
+    content = announce(prefix, 200) + b"x" * 200
+    buffer = make(content)
+    assert buffer.take_frame(prefix, 199) is None
+    assert bytes(buffer) == content
+    assert buffer.frame_size(prefix) == 200
+    assert buffer.take_frame(prefix, 200) == b"x" * 200
+
+
+@pytest.mark.parametrize("prefix", [8, -8, 0])
+@pytest.mark.parametrize("size", [(1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+def test_frame_size_of_64_bits(make, prefix, size):
+    buffer = make(announce(prefix, size) + b"x")
+    assert buffer.frame_size(prefix) == size
+    assert buffer.take_frame(prefix, HUGE) is None
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_frame_size_of_half_a_prefix_is_open(make, prefix):
+    whole = announce(prefix, 200)
+    buffer = make(whole[:-1])
+    assert buffer.frame_size(prefix) == -1
+    assert buffer.take_frame(prefix, 1000) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\x80\x00", b"\x81\x80\x00", b"\xff" * 9 + b"\x02", b"\x80" * 10, b"\xff" * 11],
+)
+def test_frame_size_of_what_is_no_varint(make, content):
+    buffer = make(content)
+    assert buffer.frame_size(0) == -2
+    assert buffer.take_frame(0, HUGE) is None
+    assert bytes(buffer) == content
+
+
+@pytest.mark.parametrize("prefix", [3, -3, 16, HUGE, True, 1.0, None, "4", []])
+def test_take_frame_with_another_prefix_raises_value_error(make, prefix):
+    buffer = make(b"\x00\x00\x00\x00")
+    with pytest.raises(ValueError, match="no such prefix: "):
+        buffer.take_frame(prefix, 1)
+    with pytest.raises(ValueError, match="no such prefix: "):
+        buffer.frame_size(prefix)
+
+
+def test_take_frame_counts_on_the_budget_and_declines_while_claimed(make):
+    buffer = make(b"\x01a\x01b", operations=1)
+    assert buffer.take_frame(1, 10) is None  # of one operation, each has to be granted
+    buffer.budget.grant()
+    assert buffer.take_frame(1, 10) == b"a"
+    assert buffer.take_frame(1, 10) is None
+    buffer.budget.grant()
+    buffer.claimed = True
+    assert buffer.take_frame(1, 10) is None
+    buffer.claimed = False
+    assert buffer.take_frame(1, 10) == b"b"

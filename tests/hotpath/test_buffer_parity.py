@@ -33,8 +33,25 @@ sizes = st.one_of(
         [0, 1, 63, 64, 65, 128, 4096, 100_000, 10**30, -(10**30), 1.5, "1", None, True]
     ),
 )
+HUGE = 10**30
 room = st.one_of(st.integers(-1, 5000), st.sampled_from([70_000, "1", None]))
 delimiters = st.sampled_from(DELIMITERS)
+prefixes = st.sampled_from([0, 1, 2, 4, 8, -1, -2, -4, -8, 3, -3, 16, True, 1.0, None, "4", HUGE])
+frames = st.builds(
+    lambda size, prefix: (
+        (size.to_bytes(8, "big")[-prefix:] if prefix else bytes([size % 128 | 128, size // 128]))
+        + b"f" * size
+    ),
+    st.integers(0, 255),
+    st.sampled_from([0, 1, 2, 4, 8]),
+)
+# At and beyond the ends of what a varint can be.
+varints = st.one_of(
+    st.lists(st.sampled_from([0x80, 0xFF, 0x81]), max_size=11).map(bytes),
+    st.tuples(st.integers(7, 10), st.sampled_from([0, 1, 2, 0x7F])).map(
+        lambda it: b"\xff" * it[0] + bytes([it[1]])
+    ),
+)
 operations = st.one_of(
     st.tuples(st.just("feed"), data),
     st.tuples(st.just("receive"), room, room),
@@ -49,6 +66,9 @@ operations = st.one_of(
     st.tuples(st.just("take_until"), delimiters, sizes, st.booleans()),
     st.tuples(st.just("take_until"), delimiters, st.integers(1, 200)),
     st.tuples(st.just("limit_exceeded"), delimiters, sizes),
+    st.tuples(st.just("feed"), frames | varints),
+    st.tuples(st.just("take_frame"), prefixes, sizes),
+    st.tuples(st.just("frame_size"), prefixes),
     st.tuples(st.just("claim"), st.booleans()),
     st.tuples(st.just("refill"), st.just(None)),
 )

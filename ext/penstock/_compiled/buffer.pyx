@@ -35,6 +35,8 @@ cdef enum:
     KEEP = 65536     # an allocation above this is given back as soon as the buffer is empty
     WINDOW = 64      # bytes searched for each of several delimiters before looking further
     MISSES = 8       # false hits after which their density decides how the search goes on
+    MORE = 0         # bytes of a frame's prefix are still to come
+    MALFORMED = -1   # what stands there is no prefix
 
 
 cdef inline Py_ssize_t size_of(object value, str name, Py_ssize_t least) except? -1:
@@ -51,6 +53,17 @@ cdef inline Py_ssize_t size_of(object value, str name, Py_ssize_t least) except?
     if size < least:
         raise ValueError(f"{name} must be at least {least}, not {value!r}")
     return size
+
+
+cdef inline int prefix_of(object value) except? -99:
+    """Return what announces the size of a frame: see the pure twin's PREFIXES."""
+    cdef int overflow
+    cdef long long prefix
+    if PyLong_CheckExact(value):
+        prefix = PyLong_AsLongLongAndOverflow(value, &overflow)
+        if not overflow and prefix in (4, 2, 1, 8, 0, -4, -2, -1, -8):
+            return <int>prefix
+    raise ValueError(f"no such prefix: {value!r}")
 
 
 cdef bytes one_delimiter(object value):
@@ -232,13 +245,13 @@ cdef class ReceiveBuffer:
         if self._declines() or self._start == self._end:
             return None
         size = min(size, self._end - self._start)
-        return self._hand_out(size, size)
+        return self._hand_out(size, size, 0)
 
     def take_exactly(self, nbytes):
         cdef Py_ssize_t size = size_of(nbytes, "nbytes", 0)
         if self._declines() or size > self._end - self._start:
             return None
-        return self._hand_out(size, size)
+        return self._hand_out(size, size, 0)
 
     def take_into(self, buffer):
         cdef Py_buffer view
@@ -277,7 +290,52 @@ cdef class ReceiveBuffer:
         begin = self._find(limit, &stop)
         if begin < 0 or begin > limit:
             return None
-        return self._hand_out(stop if inclusive else begin, stop)
+        return self._hand_out(stop if inclusive else begin, stop, 0)
+
+    def take_frame(self, prefix, max_size):
+        cdef int kind = prefix_of(prefix)
+        cdef Py_ssize_t limit = size_of(max_size, "max_size", 0)
+        cdef unsigned long long size
+        cdef int width
+        if self._declines():
+            return None
+        width = self._announced(kind, &size)
+        if (
+            width <= 0
+            or size > <unsigned long long>limit
+            or size > <unsigned long long>(self._end - self._start - width)
+        ):
+            return None
+        return self._hand_out(size, width + size, width)
+
+    def frame_size(self, prefix):
+        cdef int kind = prefix_of(prefix)
+        cdef unsigned long long size
+        cdef int width = self._announced(kind, &size)
+        if width > 0:
+            return size
+        return -1 if width == MORE else -2
+
+    cdef int _announced(self, int prefix, unsigned long long* size) noexcept:
+        """Read the prefix of the next frame; return its length, MORE or MALFORMED."""
+        cdef const unsigned char* data = <const unsigned char*>self._data + self._start
+        cdef Py_ssize_t unread = self._end - self._start
+        cdef int width = prefix if prefix > 0 else -prefix
+        cdef int at
+        size[0] = 0
+        if prefix == 0:
+            for at in range(min(unread, 10)):
+                if at == 9 and data[at] > 1:  # more than 64 bits
+                    return MALFORMED
+                size[0] |= <unsigned long long>(data[at] & 0x7F) << (7 * at)
+                if data[at] < 0x80:
+                    return MALFORMED if at and not data[at] else at + 1
+            return MORE
+        if unread < width:
+            return MORE
+        for at in range(width):
+            size[0] = size[0] << 8 | data[at if prefix > 0 else width - 1 - at]
+        return width
 
     def peek(self, nbytes):
         cdef Py_ssize_t size = size_of(nbytes, "nbytes", 1)
@@ -318,11 +376,14 @@ cdef class ReceiveBuffer:
             raise BufferError("a view of the reserved room is still in use")
         return False
 
-    cdef object _hand_out(self, Py_ssize_t nbytes, Py_ssize_t consumed):
-        """Spend one operation on the first ``nbytes`` bytes, and forget ``consumed`` of them."""
+    cdef object _hand_out(self, Py_ssize_t nbytes, Py_ssize_t consumed, Py_ssize_t skipped):
+        """Spend one operation on ``nbytes`` bytes, and forget the first ``consumed`` ones.
+
+        ``skipped`` bytes before them are not handed out.
+        """
         if not self._budget.take() or consumed > self._end - self._start:
             return None
-        data = PyBytes_FromStringAndSize(self._data + self._start, nbytes)
+        data = PyBytes_FromStringAndSize(self._data + self._start + skipped, nbytes)
         self._budget.take_bytes(nbytes)
         if consumed:
             self._drop(consumed)

@@ -33,6 +33,11 @@ NEARBY = 128
 WINDOW = 64
 #: False hits of a search after which their density decides how it goes on.
 MISSES = 8
+#: What may announce the size of a frame: 1, 2, 4 or 8 bytes of it, the most significant one first
+#: (negative: last), or 0, which stands for a varint.
+PREFIXES = (4, 2, 1, 8, 0, -4, -2, -1, -8)
+#: Bytes of the longest varint, which holds 64 bits.
+LONGEST_VARINT = 10
 
 
 def _size_of(value: object, name: str, least: int) -> int:
@@ -396,6 +401,63 @@ class ReceiveBuffer:
             return None
         return self._hand_out(stop if include_delimiter else begin, stop)
 
+    def take_frame(self, prefix: int, max_size: int) -> bytes | None:
+        """Take the bytes whose number stands before them, and that number.
+
+        Declines where the number is above ``max_size`` or is none.
+
+        Args:
+            prefix: How the number is written: in 1, 2, 4 or 8 bytes, the most significant one
+                first, or last where ``prefix`` is negative; 0: as a varint (LEB128).
+            max_size: How many bytes may follow; at least 0.
+
+        Raises:
+            TypeError: ``max_size`` is not an integer.
+            ValueError: ``max_size`` is negative, or there is no such ``prefix``.
+            BufferError: A view of the reserved room is live.
+        """
+        if type(prefix) is not int or prefix not in PREFIXES:
+            raise ValueError(f"no such prefix: {prefix!r}")
+        if type(max_size) is not int or max_size < 0:
+            max_size = _size_of(max_size, "max_size", 0)
+        if self.claimed or self._budget is None or (self._room and self._declines()):
+            return None
+        size, width = self._announced(prefix)
+        if not 0 <= size <= max_size or width + size > len(self._data) - self._start:
+            return None
+        return self._hand_out(size, width + size, width)
+
+    def frame_size(self, prefix: int) -> int:
+        """Return how many bytes the next frame has, as its prefix says.
+
+        Args and errors are those of :meth:`take_frame`.
+
+        Returns:
+            The size; -1: bytes of the prefix are still to come; -2: it is no varint of at most 64
+            bits, or a longer one than the number needs.
+        """
+        if type(prefix) is not int or prefix not in PREFIXES:
+            raise ValueError(f"no such prefix: {prefix!r}")
+        return self._announced(prefix)[0]
+
+    def _announced(self, prefix: int) -> tuple[int, int]:
+        """Return what :meth:`frame_size` does, and the length of the prefix."""
+        data, start = self._data, self._start
+        if prefix:
+            width = abs(prefix)
+            head = data[start : start + width]
+            if len(head) < width:
+                return -1, 0
+            return int.from_bytes(head, "big" if prefix > 0 else "little"), width
+        size = 0
+        for at, octet in enumerate(data[start : start + LONGEST_VARINT]):
+            size |= (octet & 0x7F) << 7 * at
+            if octet < 0x80:
+                if (at and not octet) or size >> 64:
+                    return -2, 0
+                return size, at + 1
+        return (-1 if len(self) < LONGEST_VARINT else -2), 0
+
     def peek(self, nbytes: int) -> bytes | None:
         """Return the next bytes, and leave them where they are.
 
@@ -442,8 +504,11 @@ class ReceiveBuffer:
             self._refuse_live_view()
         return False
 
-    def _hand_out(self, nbytes: int, consumed: int) -> bytes | None:
-        """Spend one operation on the first ``nbytes`` bytes, and forget ``consumed`` of them."""
+    def _hand_out(self, nbytes: int, consumed: int, skipped: int = 0) -> bytes | None:
+        """Spend one operation on ``nbytes`` bytes, and forget the first ``consumed`` ones.
+
+        ``skipped`` bytes before them are not handed out.
+        """
         budget = self._budget
         if budget is None or not budget.spend():
             return None
@@ -451,7 +516,8 @@ class ReceiveBuffer:
         stop = start + consumed
         if stop > len(self._data):  # a probe of the budget took them
             return None
-        data = self._data[start : start + nbytes]
+        begin = start + skipped
+        data = self._data[begin : begin + nbytes]
         budget.spend_bytes(nbytes)
         if consumed:
             if stop < len(self._data):

@@ -79,6 +79,7 @@ class BufferedByteReceiveStream(ByteReceiveStream):
         "_reads_ahead",
         "_take",
         "_take_exactly",
+        "_take_frame",
         "_take_into",
         "_take_until",
         "receive_stream",
@@ -101,6 +102,7 @@ class BufferedByteReceiveStream(ByteReceiveStream):
         self._take_exactly: Callable[[int], bytes | None] = buffer.take_exactly
         self._take_into: Callable[[WriteableBuffer], int] = buffer.take_into
         self._take_until: Callable[..., bytes | None] = buffer.take_until
+        self._take_frame: Callable[[int, int], bytes | None] = buffer.take_frame
         self._peek: Callable[[int], bytes | None] = buffer.peek
 
     @property
@@ -293,6 +295,7 @@ class BufferedByteReceiveStream(ByteReceiveStream):
     async def aclose(self) -> None:
         self._closed = True
         self._take = self._take_exactly = self._take_until = self._peek = _no_bytes
+        self._take_frame = _no_bytes
         self._take_into = _no_count
         await self.receive_stream.aclose()
 
