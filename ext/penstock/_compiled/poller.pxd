@@ -35,4 +35,5 @@ cdef class Poller:
 
     cdef char* _batch_memory(self) except NULL
     cdef int _control(self, int operation, Readiness registration, uint32_t events) except -1
+    cdef int _tell_system(self, int operation, Readiness registration, uint32_t events) noexcept
     cdef int _forget(self, Readiness registration, int fd) except -1

@@ -120,12 +120,15 @@ cdef class Poller:
         return 0
 
     cdef int _control(self, int operation, Readiness registration, uint32_t events) except -1:
+        if self._tell_system(operation, registration, events):
+            PyErr_SetFromErrno(OSError)
+        return 0
+
+    cdef int _tell_system(self, int operation, Readiness registration, uint32_t events) noexcept:
         cdef epoll_event event
         event.events = events
         event.data.u64 = (<unsigned long long>registration._generation << 32) | registration._index
-        if epoll_ctl(self._epoll, operation, registration.fd, &event):
-            PyErr_SetFromErrno(OSError)
-        return 0
+        return epoll_ctl(self._epoll, operation, registration.fd, &event)
 
     def _check(self):
         cdef Registration registration

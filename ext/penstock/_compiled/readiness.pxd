@@ -8,8 +8,9 @@ cdef uint32_t events_of(bint armed) noexcept
 
 cdef class Readiness:
     # I1  a flag that is clear will be set by an event to come: it is cleared by a call that would
-    #     have blocked; or by a short read, on TCP alone, and only while no event has told of a
-    #     hang-up or urgent data (on any other socket something can lie behind a short read)
+    #     have blocked; or by a short read, while no event has told of a hang-up or urgent data: on
+    #     TCP at once; on a UNIX byte stream when the system was asked to tell again of what lies
+    #     behind it (on any other socket a short read says nothing)
     # I2  reader and writer are cleared by the task that set them, and by nobody else
     # I3  closed or released: fd < 0, and both flags are clear
     # I4  late is the number of an error that came behind datagrams of one batch, which were handed
@@ -22,6 +23,7 @@ cdef class Readiness:
     cdef readonly bint writable      # whether sending is worth a try
     cdef bint _armed                 # whether events of writability are asked for
     cdef bint _drains                # whether a short read means that there was nothing else
+    cdef bint _asks                  # whether what is left behind one is asked for by an event
     cdef bint _plenty                # whether the last receive brought much: the next one will
     cdef int _family
     cdef int _late
@@ -36,6 +38,7 @@ cdef class Readiness:
 
     cdef int _set_up(self, Poller poller, object sock) except -1
     cdef bint _may_read(self) except -1
+    cdef bint _asked_again(self) noexcept
     cdef bint _may_write(self) except -1
     cdef int _raise_late(self) except -1
     cdef bint _may_park(self) noexcept

@@ -15,6 +15,7 @@ cdef extern from "sys/epoll.h" nogil:
         EPOLL_CTL_MOD
 
 cdef object _INTERNET = (socket.AF_INET, socket.AF_INET6)
+cdef object _UNIX = getattr(socket, "AF_UNIX", None)
 cdef object _STREAM = socket.SOCK_STREAM
 cdef object _TCP = (0, socket.IPPROTO_TCP)
 
@@ -42,6 +43,7 @@ cdef class Readiness:
         self._drains = (
             sock.family in _INTERNET and sock.type == _STREAM and sock.proto in _TCP
         )
+        self._asks = sock.family == _UNIX and sock.type == _STREAM
         return 0
 
     @property
@@ -65,9 +67,13 @@ cdef class Readiness:
         return 0
 
     cdef void _has_read(self, Py_ssize_t nbytes, Py_ssize_t asked) noexcept:
-        if 0 < nbytes < asked and self._drains:
+        if 0 < nbytes < asked and (self._drains or (self._asks and self._asked_again())):
             self.readable = False
         self._budget.take_bytes(nbytes)
+
+    cdef bint _asked_again(self) noexcept:
+        # Fails where somebody has closed it behind the socket's back.
+        return not self._poller._tell_system(EPOLL_CTL_MOD, self, events_of(self._armed))
 
     cdef bint _may_write(self) except -1:
         return self.writable and self.writer is None and self._budget.take()
@@ -118,7 +124,7 @@ cdef class Readiness:
 
     cdef int _deliver(self, uint32_t flags) except -1:
         if flags & (EPOLLPRI | EPOLLERR | EPOLLHUP | EPOLLRDHUP):
-            self._drains = False
+            self._drains = self._asks = False
         if flags & ~<uint32_t>EPOLLOUT:
             self.readable = True
             if self.reader is not None:

@@ -28,6 +28,7 @@ __all__ = ("Readiness",)
 EPOLLIN, EPOLLPRI, EPOLLOUT, EPOLLERR, EPOLLHUP, EPOLLRDHUP = 0x1, 0x2, 0x4, 0x8, 0x10, 0x2000
 EPOLLET = 0x80000000
 EVENTS = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET
+UNIX = getattr(socket, "AF_UNIX", None)  # not every system has it
 #: What makes a short read say nothing about what is left.
 UNUSUAL = EPOLLPRI | EPOLLERR | EPOLLHUP | EPOLLRDHUP
 
@@ -40,14 +41,16 @@ class Readiness:
     """
 
     # I1  a flag that is clear will be set by an event to come: it is cleared by a call that would
-    #     have blocked; or by a short read, on TCP alone, and only while no event has told of a
-    #     hang-up or urgent data (on any other socket something can lie behind a short read)
+    #     have blocked; or by a short read, while no event has told of a hang-up or urgent data: on
+    #     TCP at once; on a UNIX byte stream when the system was asked to tell again of what lies
+    #     behind it (on any other socket a short read says nothing)
     # I2  reader and writer are cleared by the task that set them, and by nobody else
     # I3  closed or released: fd < 0, and both flags are clear
     # I4  late is the number of an error that came behind datagrams of one batch, which were handed
     #     out: the next receive raises it; 0: there is none; readable is set while there is one
     __slots__ = (
         "_armed",
+        "_asks",
         "_drains",
         "_family",
         "_fd",
@@ -78,6 +81,8 @@ class Readiness:
             and sock.type == socket.SOCK_STREAM
             and sock.proto in (0, socket.IPPROTO_TCP)
         )
+        # Whether what is left behind a short read is asked for by an event.
+        self._asks = sock.family == UNIX and sock.type == socket.SOCK_STREAM
         #: The wait of the task that receives, or None.
         self.reader: Any = None
         #: The wait of the task that sends, or None.
@@ -116,18 +121,30 @@ class Readiness:
     def _may_read(self) -> bool:
         if not (self._readable and self.reader is None and self._poller._budget.spend()):
             return False
-        self._raise_late()
+        if self._late:
+            self._raise_late()
         return True
 
     def _raise_late(self) -> None:
-        if self._late:
-            number, self._late = self._late, 0
+        number, self._late = self._late, 0
+        if number:
             raise OSError(number, os.strerror(number))
 
     def _has_read(self, nbytes: int, asked: int) -> None:
-        if 0 < nbytes < asked and self._drains:
+        if 0 < nbytes < asked and (self._drains or (self._asks and self._asked_again())):
             self._readable = False
         self._poller._budget.spend_bytes(nbytes)
+
+    def _asked_again(self) -> bool:
+        """Have an event come for what is there already; a call that would block costs more."""
+        epoll = self._poller._epoll
+        if epoll is None:
+            return False
+        try:
+            epoll.modify(self._fd, EVENTS | EPOLLOUT if self._armed else EVENTS)
+        except OSError:  # somebody has closed it behind the socket's back
+            return False
+        return True
 
     def _may_write(self) -> bool:
         return self._writable and self.writer is None and self._poller._budget.spend()
@@ -191,7 +208,7 @@ class Readiness:
     def _deliver(self, flags: int) -> None:
         wake = self._poller._wake
         if flags & UNUSUAL:
-            self._drains = False
+            self._drains = self._asks = False
         if flags & ~EPOLLOUT:
             self._readable = True
             if self.reader is not None:

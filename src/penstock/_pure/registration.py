@@ -39,7 +39,9 @@ class Registration(DatagramCalls):
         Returns:
             The bytes, ``b""`` at the end of the stream; None: declined, or nothing is there.
         """
-        asked = min(positive("max_bytes", max_bytes), LARGEST_CALL)
+        asked = max_bytes
+        if type(asked) is not int or not 0 < asked <= LARGEST_CALL:
+            asked = min(positive("max_bytes", asked), LARGEST_CALL)
         if not self._may_read():
             return None
         try:
@@ -131,19 +133,26 @@ class Registration(DatagramCalls):
             How many bytes of ``data`` are left to be sent; -1: declined, or there is no room, and
             nothing was sent.
         """
+        if type(data) is bytes and not offset and len(data) <= LARGEST_CALL:
+            return self._send(data, 0)  # in one piece as it is
         with octets_of(data) as octets:
-            total = len(octets)
-            check_range("offset", offset, total)
-            if self.writer is not None:
-                return -1
-            self.sent, self.total = offset, total
-            if not self._may_write():
-                return -1
-            try:
-                nbytes = self._sock.send(octets[offset : offset + LARGEST_CALL])
-            except BlockingIOError:
-                self.clear_writable()
-                return -1
+            return self._send(octets, offset)
+
+    def _send(self, octets: bytes | memoryview, offset: int) -> int:
+        total = len(octets)
+        check_range("offset", offset, total)
+        if self.writer is not None:
+            return -1
+        self.sent, self.total = offset, total
+        if not self._may_write():
+            return -1
+        if offset or total > LARGEST_CALL:
+            octets = octets[offset : offset + LARGEST_CALL]
+        try:
+            nbytes = self._sock.send(octets)
+        except BlockingIOError:
+            self.clear_writable()
+            return -1
         self.sent = offset + nbytes
         self._poller._budget.spend_bytes(nbytes)
         return total - self.sent
