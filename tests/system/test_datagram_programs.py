@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import subprocess
@@ -91,6 +92,9 @@ def dns_query(name: str) -> bytes:
 
 async def test_dnsmasq_answers(program: Program, tmp_path: Path) -> None:
     port = free_port()
+    # It listens on TCP as well, and a port that is free for both is easily had where few are.
+    number = os.getpid()
+    host = f"127.88.{number >> 8 & 255}.{number & 255}"
     command = (
         program("dnsmasq"),
         "--keep-in-foreground",
@@ -100,16 +104,16 @@ async def test_dnsmasq_answers(program: Program, tmp_path: Path) -> None:
         f"--pid-file={tmp_path / 'pid'}",
         "--user=",
         f"--port={port}",
-        f"--listen-address={HOST}",
+        f"--listen-address={host}",
         "--bind-interfaces",
         "--address=/penstock.test/192.0.2.77",
     )
     with running("timeout", "30", *command):
-        async with await penstock.create_connected_udp_socket(HOST, port) as udp:
+        async with await penstock.create_connected_udp_socket(host, port) as udp:
             query = dns_query("penstock.test")
             answer = await ask(udp, query)
-        number, flags, questions, answers = struct.unpack("!4H", answer[:8])
-        assert (number, questions, answers) == (0xBEEF, 1, 1)
+        identity, flags, questions, answers = struct.unpack("!4H", answer[:8])
+        assert (identity, questions, answers) == (0xBEEF, 1, 1)
         assert flags & 0x800F == 0x8000  # an answer, and no error
         assert answer[12 : len(query)] == query[12:]
         assert answer.endswith(bytes([0, 4, 192, 0, 2, 77]))
