@@ -13,7 +13,14 @@ from socket_peers import HOST, listening, no_free_descriptor, open_descriptors, 
 from socket_peers import every_descriptor_is_closed as every_descriptor_is_closed
 
 import penstock
-from penstock.abc import SocketAttribute, SocketStream, UNIXSocketStream
+from penstock.abc import (
+    SocketAttribute,
+    SocketListener,
+    SocketStream,
+    UDPSocket,
+    UNIXDatagramSocket,
+    UNIXSocketStream,
+)
 
 
 @pytest.fixture
@@ -210,3 +217,12 @@ async def test_the_system_may_refuse_to_watch_it_and_then_it_stays_the_callers(
     async with await SocketStream.from_socket(sock) as stream:
         peer.sendall(b"x")
         assert await stream.receive() == b"x"
+
+
+@pytest.mark.parametrize("fd", [-1, 10**30])
+@pytest.mark.parametrize(
+    "kind", [SocketStream, SocketListener, UDPSocket, UNIXSocketStream, UNIXDatagramSocket]
+)
+async def test_what_no_descriptor_can_be_is_a_value_error_with_it(kind: Any, fd: int) -> None:
+    with pytest.raises(ValueError, match=f": {fd}$"):
+        await kind.from_socket(fd)

@@ -65,6 +65,8 @@ def give_back(sock: socket.socket, sock_or_fd: socket.socket | SocketType | int)
 def _socket_of(fd: int, connected: bool, bound: bool) -> socket.socket:
     try:
         return socket.socket(fileno=fd)
+    except (OverflowError, ValueError) as exc:  # what no descriptor can be
+        raise ValueError(f"{exc}: {fd}") from None
     except OSError as exc:
         if exc.errno == errno.ENOTSOCK:
             reason = "the file descriptor does not refer to a socket"

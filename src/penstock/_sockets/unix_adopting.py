@@ -33,7 +33,11 @@ def _is_seqpacket(sock_or_fd: object) -> bool:
         return False
     try:
         sock = socket.socket(fileno=sock_or_fd)
-    except OSError:  # no socket: what it is to be decides what is said about it
+    except (
+        OSError,
+        OverflowError,
+        ValueError,
+    ):  # no socket: what it is to be decides what is said about it
         return False
     kind = sock.type
     sock.detach()
