@@ -32,6 +32,9 @@ from penstock._exceptions import TaskFailed as TaskFailed
 from penstock._exceptions import TaskNotFinished as TaskNotFinished
 from penstock._exceptions import TypedAttributeLookupError as TypedAttributeLookupError
 from penstock._exceptions import WouldBlock as WouldBlock
+from penstock._fileio import AsyncFile as AsyncFile
+from penstock._fileio import open_file as open_file
+from penstock._fileio import wrap_file as wrap_file
 from penstock._hotpath import IMPLEMENTATION as IMPLEMENTATION
 from penstock._sockets.connecting import connect_tcp as connect_tcp
 from penstock._sockets.listening import create_tcp_listener as create_tcp_listener
