@@ -8,9 +8,9 @@ import pytest
 
 import penstock
 from penstock import abc, lowlevel, to_thread
-from penstock.streams import buffered, memory
+from penstock.streams import buffered, file, memory
 
-PUBLIC = [penstock, abc, lowlevel, to_thread, buffered, memory]
+PUBLIC = [penstock, abc, lowlevel, to_thread, buffered, file, memory]
 
 
 def coroutine_functions():
