@@ -36,6 +36,8 @@ from penstock._fileio import AsyncFile as AsyncFile
 from penstock._fileio import open_file as open_file
 from penstock._fileio import wrap_file as wrap_file
 from penstock._hotpath import IMPLEMENTATION as IMPLEMENTATION
+from penstock._signals import catch_signals as catch_signals
+from penstock._signals import open_signal_receiver as open_signal_receiver
 from penstock._sockets.connecting import connect_tcp as connect_tcp
 from penstock._sockets.listening import create_tcp_listener as create_tcp_listener
 from penstock._synchronization import CapacityLimiter as CapacityLimiter
