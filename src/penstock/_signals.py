@@ -105,7 +105,6 @@ class _Receiver(Generic[T]):
                     await self._wait
                 finally:
                     self._wait = None
-            self._check_open()
             return self._take()
 
     @abstractmethod
@@ -184,7 +183,7 @@ def _open(kind: Callable[[Backend], R], signals: Iterable[int]) -> Generator[R]:
     with ExitStack() as stack:  # which goes through to its end, whatever a handler raises
         stack.callback(receiver.close)
         stack.enter_context(backend.wake_on_signals())
-        for signum in dict.fromkeys(wanted):
+        for signum in wanted:
             _install(signum, receiver)
             stack.callback(_remove, signum, receiver)
         yield receiver

@@ -60,7 +60,6 @@ class SignalWakeup:
         current = signal.set_wakeup_fd(-1)
         if current != writer.fileno():  # somebody has put another in its place meanwhile
             signal.set_wakeup_fd(current, warn_on_full_buffer=False)
-        if not self._loop.is_closed():
-            self._loop.remove_reader(reader)
+        self._loop.remove_reader(reader)
         reader.close()
         writer.close()
