@@ -33,6 +33,7 @@ from penstock._exceptions import TaskNotFinished as TaskNotFinished
 from penstock._exceptions import TypedAttributeLookupError as TypedAttributeLookupError
 from penstock._exceptions import WouldBlock as WouldBlock
 from penstock._fileio import AsyncFile as AsyncFile
+from penstock._fileio import Path as Path
 from penstock._fileio import open_file as open_file
 from penstock._fileio import wrap_file as wrap_file
 from penstock._hotpath import IMPLEMENTATION as IMPLEMENTATION

@@ -5,5 +5,6 @@
 """
 
 from penstock._fileio.files import AsyncFile, open_file, wrap_file
+from penstock._fileio.paths import Path
 
-__all__ = ("AsyncFile", "open_file", "wrap_file")
+__all__ = ("AsyncFile", "Path", "open_file", "wrap_file")
