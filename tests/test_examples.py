@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 OUTPUT = {
     "buffered.py": "b'GET' b'/index HTTP/1.1' b'host: a'\nb'\\x00\\x05'\nb'hello'\n",
+    "files.py": ("first\nsecond\nb'head' 4\nb'body'\n['data.bin', 'log.txt']\n"),
     "hello.py": "b'Hello, world!'\n",
     "memory.py": "".join(f"received {n}\n" for n in range(6)) + "then [6, 7, 8, 9]\n",
+    "signals.py": "SIGHUP\nSIGTERM\n1 signal\n",
     "synchronization.py": "['e3b0c442', '6e340b9c', '96a296d2']\n[0, 1, 2, 3] False\n",
     "tasks.py": "ready\n[0, 1, 4, 9]\n(ValueError('no such file'),)\n",
     "tcp.py": "b'HELLO!'\n",
@@ -41,6 +43,7 @@ def test_example_prints_what_it_promises(
     ("document", "examples"),
     [
         ("README.md", {"hello.py"}),
+        ("docs/files.md", {"files.py", "signals.py"}),
         ("docs/streams.md", {"buffered.py", "memory.py", "tcp.py"}),
         ("docs/tasks.md", {"synchronization.py", "tasks.py", "timeouts.py"}),
     ],
@@ -57,7 +60,10 @@ def test_document_shows_the_example_as_it_is(document: str, examples: set[str]) 
     [
         "README.md",
         "CONTRIBUTING.md",
-        *(f"docs/{name}.md" for name in ("architecture", "differences", "streams", "tasks")),
+        *(
+            f"docs/{name}.md"
+            for name in ("architecture", "differences", "files", "streams", "tasks")
+        ),
     ],
 )
 def test_links_of_document_lead_somewhere(document: str) -> None:
