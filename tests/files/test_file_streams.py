@@ -24,6 +24,7 @@ from penstock import (
     ClosedResourceError,
     EndOfStream,
     TypedAttributeLookupError,
+    to_thread,
 )
 from penstock.lowlevel import checkpoint, set_ready_budget
 from penstock.streams.file import FileReadStream, FileStreamAttribute, FileWriteStream
@@ -478,7 +479,9 @@ async def test_closing_waits_for_the_call_that_runs() -> None:
             tg.start_soon(stream.aclose)
             while not stream._closed:
                 await checkpoint()
-            assert not file.closed
+            for _ in range(20):  # long enough for another thread
+                await to_thread.run_sync(int)
+            assert file.calls == ["read1"]
             gate.open()
 
     async with penstock.create_task_group() as tg:
