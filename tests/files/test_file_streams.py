@@ -315,8 +315,9 @@ async def test_what_is_no_bytes_is_an_error_and_nothing_is_sent(tmp_path: Path, 
 class Stingy(io.RawIOBase):
     """A raw file that takes three bytes at a time, so many in all."""
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, room: int, nothing: int | None = None) -> None:
         self.room = room
+        self.nothing = nothing  # what it returns when it is full
         self.taken = b""
 
     def writable(self) -> bool:
@@ -326,7 +327,7 @@ class Stingy(io.RawIOBase):
         taken = bytes(data[: min(3, self.room)])
         self.room -= len(taken)
         self.taken += taken
-        return len(taken) or None
+        return len(taken) or self.nothing
 
 
 async def test_partial_writes_are_completed() -> None:
@@ -338,8 +339,9 @@ async def test_partial_writes_are_completed() -> None:
     assert stream.partial_send is None
 
 
-async def test_send_that_is_cut_short_tells_how_much_went_out() -> None:
-    file = Stingy(5)
+@pytest.mark.parametrize("nothing", [None, 0])
+async def test_send_that_is_cut_short_tells_how_much_went_out(nothing: int | None) -> None:
+    file = Stingy(5, nothing)
     stream = FileWriteStream(file)  # type: ignore[arg-type]
     with pytest.raises(BrokenResourceError) as raised:
         await stream.send_many([b"0123", b"4567"])
@@ -386,10 +388,13 @@ async def test_full_disk_is_an_error_of_closing_where_the_file_is_buffered() -> 
 async def test_cancelled_send_has_written_nothing_or_everything(backend: BackendUnderTest) -> None:
     file = SlowFile()
     stream = FileWriteStream(file)
-    with penstock.CancelScope() as scope:
-        scope.cancel()
-        await stream.send(b"lost")
+    for item in (b"lost", b""):
+        with penstock.CancelScope() as scope:
+            scope.cancel()
+            await stream.send(item)
+        assert scope.cancelled_caught
     assert file.getvalue() == b""
+    assert stream.partial_send is None
 
     gate = file.gate("write")
     async with penstock.create_task_group() as tg:

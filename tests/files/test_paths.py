@@ -18,7 +18,7 @@ import pytest
 from slow_files import Gate
 
 import penstock
-from penstock import AsyncFile, CapacityLimiter, Path
+from penstock import AsyncFile, CapacityLimiter, Path, to_thread
 from penstock._fileio.listing import Batches
 
 SYNC = pathlib.Path("/usr/share/doc.d/x.tar.gz")
@@ -515,18 +515,26 @@ async def test_items_before_an_error_come_first() -> None:
 
 async def test_cancelled_step_loses_nothing() -> None:
     gate = Gate()
+    found: list[int] = []
 
     def begin() -> Iterator[int]:
         gate.wait()
         yield from range(5)
+
+    async def take_all() -> None:
+        found.extend([number async for number in batches])
 
     batches = Batches(begin, None)
     async with penstock.create_task_group() as tg:
         tg.start_soon(anext, batches)
         await gate.reached()
         tg.cancel_scope.cancel()
-    gate.open()
-    assert [number async for number in batches] == list(range(5))
+    async with penstock.create_task_group() as tg:
+        tg.start_soon(take_all)  # while the abandoned thread is still inside
+        for _ in range(20):  # long enough for another thread
+            await to_thread.run_sync(int)
+        gate.open()
+    assert found == list(range(5))
 
 
 async def test_pending_cancellation_takes_no_item(folder: Path) -> None:

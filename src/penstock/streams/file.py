@@ -214,7 +214,6 @@ class FileReadStream(_FileStream, ByteReceiveStream):
             self._start += len(data)
             if self._start == len(self._ahead):
                 self._ahead, self._start = b"", 0
-            backend.budget.spend_bytes(len(data))
             return data
 
     async def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
@@ -265,11 +264,10 @@ class FileReadStream(_FileStream, ByteReceiveStream):
     # cancelled.
 
     def _read_ahead(self) -> None:
-        if self._start == len(self._ahead):  # else: by a call whose caller was cancelled
-            data = self._read(READ_AHEAD)
-            if data is None:
-                raise BlockingIOError(errno.EAGAIN, "the file does not block, and has nothing")
-            self._ahead, self._start = data, 0
+        data = self._read(READ_AHEAD)
+        if data is None:
+            raise BlockingIOError(errno.EAGAIN, "the file does not block, and has nothing")
+        self._ahead, self._start = data, 0
 
     def _seek(self, position: int, whence: int) -> int:
         if whence == os.SEEK_CUR:
