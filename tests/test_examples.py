@@ -17,19 +17,21 @@ OUTPUT = {
     "broadcast.py": "both: rain\nboth: one goal\nboth: two goals\n"
     "display: two goals - dropped: 1\n",
     "buffered.py": "b'GET' b'/index HTTP/1.1' b'host: a'\nb'\\x00\\x05'\nb'hello'\n",
+    "files.py": "first\nsecond\nb'head' 4\nb'body'\n['data.bin', 'log.txt']\n",
     "framed.py": "GRüßE\n",
     "hello.py": "b'Hello, world!'\n",
     "memory.py": "".join(f"received {n}\n" for n in range(6)) + "then [6, 7, 8, 9]\n",
     "serving.py": "b'hello'\n1 accepted, 0 cancelled\n",
+    "signals.py": "SIGHUP\nSIGTERM\n1 signal\n",
     "starttls.py": "b'ready for STARTTLS'\nb'nobody else reads this\\r\\n'\n",
     "synchronization.py": "['e3b0c442', '6e340b9c', '96a296d2']\n[0, 1, 2, 3] False\n",
     "tasks.py": "ready\n[0, 1, 4, 9]\n(ValueError('no such file'),)\n",
     "tcp.py": "b'HELLO!'\n",
     "timeouts.py": "in time: False\ngoodbye\nTimeoutError: the peer was idle\n",
-    "udp.py": "b'PING'\n",
-    "unix.py": "b'a pipe' b'hello through it'\n",
     "tls.py": "b'HELLO'\n",
     "tls_reload.py": "another certificate: True\n",
+    "udp.py": "b'PING'\n",
+    "unix.py": "b'a pipe' b'hello through it'\n",
 }
 
 
@@ -50,6 +52,7 @@ def test_example_prints_what_it_promises(
     ("document", "examples"),
     [
         ("README.md", {"hello.py"}),
+        ("docs/files.md", {"files.py", "signals.py"}),
         ("docs/sockets.md", {"serving.py", "udp.py", "unix.py"}),
         ("docs/streams.md", {"buffered.py", "memory.py", "tcp.py"}),
         ("docs/tls.md", {"starttls.py", "tls.py", "tls_reload.py"}),
@@ -74,6 +77,7 @@ def test_document_shows_the_example_as_it_is(document: str, examples: set[str]) 
             for name in (
                 "architecture",
                 "differences",
+                "files",
                 "sockets",
                 "stream-shapes",
                 "streams",

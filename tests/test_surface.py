@@ -8,9 +8,9 @@ import pytest
 
 import penstock
 from penstock import abc, lowlevel, socket, to_thread
-from penstock.streams import broadcast, buffered, framed, memory, merge, stapled, text, tls
+from penstock.streams import broadcast, buffered, file, framed, memory, merge, stapled, text, tls
 
-STREAMS = [broadcast, buffered, framed, memory, merge, stapled, text, tls]
+STREAMS = [broadcast, buffered, file, framed, memory, merge, stapled, text, tls]
 PUBLIC = [penstock, abc, lowlevel, socket, to_thread, *STREAMS]
 
 

@@ -37,8 +37,14 @@ from penstock._exceptions import TaskFailed as TaskFailed
 from penstock._exceptions import TaskNotFinished as TaskNotFinished
 from penstock._exceptions import TypedAttributeLookupError as TypedAttributeLookupError
 from penstock._exceptions import WouldBlock as WouldBlock
+from penstock._fileio import AsyncFile as AsyncFile
+from penstock._fileio import Path as Path
+from penstock._fileio import open_file as open_file
+from penstock._fileio import wrap_file as wrap_file
 from penstock._hotpath import IMPLEMENTATION as IMPLEMENTATION
 from penstock._resources import aclose_forcefully as aclose_forcefully
+from penstock._signals import catch_signals as catch_signals
+from penstock._signals import open_signal_receiver as open_signal_receiver
 from penstock._sockets.connectables import TCPConnectable as TCPConnectable
 from penstock._sockets.connectables import UNIXConnectable as UNIXConnectable
 from penstock._sockets.connectables import as_connectable as as_connectable

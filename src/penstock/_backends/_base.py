@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from penstock._hotpath import Poller, ReadyBudget
@@ -135,6 +136,24 @@ class Backend(ABC):
     @abstractmethod
     def notify_closing(self, fd: int) -> None:
         """End the waits for ``fd``: it is about to be closed."""
+
+    # -- signals ---------------------------------------------------------------------------
+
+    @abstractmethod
+    def call_soon_threadsafe(self, callback: Callable[[], object]) -> None:
+        """Call ``callback`` in the next turn of the loop; from anywhere, signal handlers too.
+
+        Raises:
+            RuntimeError: The event loop has ended.
+        """
+
+    @abstractmethod
+    def wake_on_signals(self) -> AbstractContextManager[None]:
+        """Return a context manager in which every signal wakes the event loop.
+
+        The handlers that Python code has installed run in the main thread, when that runs next;
+        the system may tell any thread of a signal.
+        """
 
     # -- tasks -----------------------------------------------------------------------------
 

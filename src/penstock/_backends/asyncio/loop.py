@@ -10,6 +10,7 @@ import asyncio
 import math
 from asyncio import AbstractEventLoop, Future, events
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import AbstractContextManager
 from types import coroutine
 from typing import Any, TypeVar
 from weakref import WeakSet
@@ -18,6 +19,7 @@ from penstock._backends._base import Backend, ThreadLimiter
 from penstock._backends._tasks import TaskInfo
 from penstock._backends.asyncio.groups import AsyncioTaskGroup
 from penstock._backends.asyncio.scopes import AsyncioCancelScope
+from penstock._backends.asyncio.signals import SignalWakeup
 from penstock._backends.asyncio.states import TaskStates, effective_deadline
 from penstock._backends.asyncio.threads import WorkerThreads, run_sync_in_thread
 from penstock._exceptions import BusyResourceError, ClosedResourceError
@@ -47,6 +49,7 @@ class AsyncioBackend(Backend):
         self.budget = ReadyBudget()
         self.states = TaskStates(loop, self.budget)
         self.new_wait: Callable[[], Future[None]] = loop.create_future
+        self._signal_wakeup = SignalWakeup(loop)
         self._threads: WorkerThreads | None = None
         #: Descriptor and direction -> the wait for it, and what calls its watch off.
         self._watched: dict[tuple[int, bool], tuple[Future[bool], Callable[[], None]]] = {}
@@ -174,6 +177,12 @@ class AsyncioBackend(Backend):
         call_off()
         if not wait.done():
             wait.set_result(still_open)
+
+    def call_soon_threadsafe(self, callback: Callable[[], object]) -> None:
+        self.loop.call_soon_threadsafe(callback)
+
+    def wake_on_signals(self) -> AbstractContextManager[None]:
+        return self._signal_wakeup
 
     def is_current(self) -> bool:
         # A loop that was shut down may be run again; it has another backend object then.

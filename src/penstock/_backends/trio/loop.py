@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar, cast
 
 import trio
@@ -87,6 +88,7 @@ class TrioBackend(Backend):
         super().__init__()
         self.budget = ReadyBudget(probe=_cancellation_probe())
         self.new_wait = _Wait
+        self._token = trio.lowlevel.current_trio_token()
 
     @staticmethod
     def wake(wait: _Wait) -> bool:
@@ -164,6 +166,12 @@ class TrioBackend(Backend):
 
         trio.lowlevel.spawn_system_task(task, name=f"penstock {func.__name__}")
 
+    def call_soon_threadsafe(self, callback: Callable[[], object]) -> None:
+        self._token.run_sync_soon(callback)
+
+    def wake_on_signals(self) -> AbstractContextManager[None]:
+        return nullcontext()  # in the main thread, Trio does that by itself
+
     def is_current(self) -> bool:
         try:
             return _backend.get() is self
@@ -172,7 +180,7 @@ class TrioBackend(Backend):
 
     @property
     def native_token(self) -> trio.lowlevel.TrioToken:
-        return trio.lowlevel.current_trio_token()
+        return self._token
 
     def running_tasks(self) -> list[trio.lowlevel.Task]:
         root = trio.lowlevel.current_root_task()
