@@ -7,6 +7,7 @@ that is about asyncio alone overrides ``backend`` with ``asyncio_backend``.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import inspect
 import logging
 import os
@@ -17,6 +18,7 @@ import pytest
 from backends import ASYNCIO_BACKENDS, BACKENDS, BackendUnderTest
 
 import penstock
+from penstock._backends import current_backend
 
 #: A test that takes longer hangs: tell where, and give up.
 SECONDS_PER_TEST = 120
@@ -91,6 +93,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
     async def test() -> None:
         await pyfuncitem.obj(**{name: values[name] for name in names})
+        poller = current_backend().poller
+        if poller:
+            gc.collect()
+        assert not poller, f"{len(poller)} sockets are still registered"
 
     values["backend"].run(test)
     return True
