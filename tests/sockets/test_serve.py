@@ -15,7 +15,13 @@ from socket_peers import HOST, connected, listening, receive_all, reset, until
 from socket_peers import every_descriptor_is_closed as every_descriptor_is_closed
 
 import penstock
-from penstock import BrokenResourceError, BusyResourceError, ClosedResourceError, EndOfStream
+from penstock import (
+    BrokenResourceError,
+    BusyResourceError,
+    ClosedResourceError,
+    EndOfStream,
+    IncompleteRead,
+)
 from penstock.abc import SocketStream
 
 
@@ -137,6 +143,10 @@ def end(stream: Any) -> None:
     raise EndOfStream
 
 
+def end_in_the_middle(stream: Any) -> None:
+    raise IncompleteRead
+
+
 def broken(stream: Any) -> None:
     raise BrokenResourceError
 
@@ -145,7 +155,7 @@ def ends_in_a_group(stream: Any) -> None:
     raise ExceptionGroup("from a task group", [EndOfStream(), BrokenResourceError()])
 
 
-@pytest.mark.parametrize("fail", [end, broken, ends_in_a_group])
+@pytest.mark.parametrize("fail", [end, end_in_the_middle, broken, ends_in_a_group])
 @pytest.mark.parametrize("own", [True, False], ids=["own group", "given group"])
 async def test_the_end_of_a_connection_in_its_handler_ends_nothing_else(
     fail: Callable[[Any], None], own: bool, caplog: pytest.LogCaptureFixture

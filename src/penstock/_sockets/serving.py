@@ -21,6 +21,7 @@ from penstock._exceptions import (
     BusyResourceError,
     ClosedResourceError,
     EndOfStream,
+    IncompleteRead,
 )
 from penstock._synchronization import Event
 from penstock.abc import AsyncResource, CancelScope, TaskSpawner
@@ -30,6 +31,9 @@ __all__ = ("Serving", "check_deadline", "check_functions", "limit_of", "logger",
 T = TypeVar("T", bound=AsyncResource)
 
 logger = logging.getLogger("penstock.listener")
+
+#: What a handler lets out when its peer has left: it says nothing about other connections.
+ENDS_ITSELF = (BrokenResourceError, EndOfStream, IncompleteRead)
 
 
 class ConnectionLimit(int):
@@ -229,7 +233,7 @@ class Serving(Generic[T]):
                     await handler(stream)
                 failed = scope.cancelled_caught
                 self.cancelled_handlers += failed
-            except* (BrokenResourceError, EndOfStream) as group:  # task groups make groups
+            except* ENDS_ITSELF as group:  # task groups make groups
                 self.lost_connections += 1
                 logger.debug("a connection ended in its handler: %r", group.exceptions)
         except GeneratorExit:  # nobody runs this task any more
