@@ -4,11 +4,12 @@ import os
 import re
 import socket
 from array import array
+from contextlib import suppress
 
 import pytest
 from fakes import KINDS, STREAMS, reset
 
-KIBIBYTES_256 = 262_144
+MEBIBYTE = 1 << 20
 kinds = pytest.mark.parametrize("kind", KINDS)
 streams = pytest.mark.parametrize("kind", STREAMS)
 
@@ -233,15 +234,24 @@ def test_send_of_more_than_there_is_room_for_says_what_is_left(loop, pair, kind)
 
 
 @pytest.mark.parametrize("name", ["send", "sendmsg"])
-def test_send_moves_at_most_256_kib(loop, pair, name):
-    near, _ = pair()
-    near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+def test_send_moves_at_most_1_mib(loop, pair, name):
+    near, far = pair("tcp")
+    far.setblocking(False)
     registration = loop.register(near)
-    data = bytes(KIBIBYTES_256)
-    if name == "send":
-        assert registration.send(data + b"x", 0) == 1
-    else:
-        assert registration.sendmsg([data[1:], b"xy", b"z"], 0, 0) == KIBIBYTES_256
+    data = bytes(MEBIBYTE - 1)
+    most = tries = 0
+    while most < MEBIBYTE and (tries := tries + 1) < 1000:  # the system's buffers grow with use
+        loop.poll_now()
+        registration.budget.grant()
+        if name == "send":
+            left = registration.send(data + b"xyz", 0)
+            most = max(most, len(data) + 3 - left if left >= 0 else 0)
+        else:
+            most = max(most, registration.sendmsg([data, b"xy", b"z"], 0, 0))
+        with suppress(BlockingIOError):
+            while far.recv(MEBIBYTE):
+                pass
+    assert most == MEBIBYTE
 
 
 @pytest.mark.parametrize("data", [bytearray(b"abc"), memoryview(b"xabcx")[1:4], b"abc"])

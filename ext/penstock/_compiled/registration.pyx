@@ -13,7 +13,13 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
 from libc.errno cimport EAGAIN, EINTR, errno
 
-from penstock._compiled.arguments cimport LARGEST_CALL, check_range, get_view, positive
+from penstock._compiled.arguments cimport (
+    LARGEST_CALL,
+    LARGEST_SEND,
+    check_range,
+    get_view,
+    positive,
+)
 from penstock._compiled.datagrams cimport DatagramCalls
 from penstock._compiled.poller cimport SCRATCH_BYTES
 
@@ -168,7 +174,7 @@ cdef class Registration(DatagramCalls):
             if not self._may_write():
                 return -1
             while True:
-                nbytes = min(total - offset, <Py_ssize_t>LARGEST_CALL)
+                nbytes = min(total - offset, <Py_ssize_t>LARGEST_SEND)
                 nbytes = c_send(self.fd, memory + offset, nbytes, MSG_NOSIGNAL)
                 if nbytes >= 0:
                     break
@@ -190,7 +196,7 @@ cdef class Registration(DatagramCalls):
         cdef iovec vector[LARGEST_VECTOR]
         cdef msghdr message
         cdef Py_ssize_t nbytes, stop
-        cdef Py_ssize_t room = LARGEST_CALL
+        cdef Py_ssize_t room = LARGEST_SEND
         cdef int count = 0
         cdef int number
         stop = len(buffers)

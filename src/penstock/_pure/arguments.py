@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ("LARGEST_CALL", "check_range", "octets_of", "positive", "view_of")
+__all__ = ("LARGEST_CALL", "LARGEST_SEND", "check_range", "octets_of", "positive", "view_of")
 
 #: Bytes that one call moves at most: some 50 us of copying, so that no task holds the loop.
 LARGEST_CALL = 262_144
+#: Bytes that one send of a stream moves at most: four times as many, because nothing is allocated
+#: for them, and the turn of the event loop behind each finds its memory out of the caches.
+LARGEST_SEND = 1 << 20
 
 
 def positive(name: str, number: int) -> int:

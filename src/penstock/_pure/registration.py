@@ -10,7 +10,14 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from penstock._pure.arguments import LARGEST_CALL, check_range, octets_of, positive, view_of
+from penstock._pure.arguments import (
+    LARGEST_CALL,
+    LARGEST_SEND,
+    check_range,
+    octets_of,
+    positive,
+    view_of,
+)
 from penstock._pure.datagrams import DatagramCalls
 
 if TYPE_CHECKING:
@@ -127,13 +134,13 @@ class Registration(DatagramCalls):
     # -- sending ---------------------------------------------------------------------------
 
     def send(self, data: ReadableBuffer, offset: int) -> int:
-        """Send the bytes of ``data`` from ``offset`` on, at most 256 KiB.
+        """Send the bytes of ``data`` from ``offset`` on, at most 1 MiB.
 
         Returns:
             How many bytes of ``data`` are left to be sent; -1: declined, or there is no room, and
             nothing was sent.
         """
-        if type(data) is bytes and not offset and len(data) <= LARGEST_CALL:
+        if type(data) is bytes and not offset and len(data) <= LARGEST_SEND:
             return self._send(data, 0)  # in one piece as it is
         with octets_of(data) as octets:
             return self._send(octets, offset)
@@ -146,8 +153,8 @@ class Registration(DatagramCalls):
         self.sent, self.total = offset, total
         if not self._may_write():
             return -1
-        if offset or total > LARGEST_CALL:
-            octets = octets[offset : offset + LARGEST_CALL]
+        if offset or total > LARGEST_SEND:
+            octets = octets[offset : offset + LARGEST_SEND]
         try:
             nbytes = self._sock.send(octets)
         except BlockingIOError:
@@ -160,7 +167,7 @@ class Registration(DatagramCalls):
     def sendmsg(self, buffers: Sequence[ReadableBuffer], first: int, offset: int) -> int:
         """Send ``buffers[first:]`` in one call, the first of them from byte ``offset`` on.
 
-        At most 1,024 buffers and at most 256 KiB are sent.
+        At most 1,024 buffers and at most 1 MiB are sent.
 
         Returns:
             How many bytes went out; -1 as in :meth:`send`.
@@ -169,7 +176,7 @@ class Registration(DatagramCalls):
         if not self._may_write():
             return -1
         vector: list[memoryview] = []
-        room = LARGEST_CALL
+        room = LARGEST_SEND
         try:
             for buffer in buffers[first : first + LARGEST_VECTOR]:
                 if room <= 0:
