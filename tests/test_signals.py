@@ -202,6 +202,7 @@ async def test_interrupt_is_received_and_interrupts_again_afterwards() -> None:
     assert signal.getsignal(SIGINT) is handler
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_runner_interrupts_its_main_task_afterwards(backend: BackendUnderTest) -> None:
     async def main() -> None:
         with open_signal_receiver(SIGINT) as signals:

@@ -74,7 +74,7 @@ def test_star_import_brings_every_name():
 
 def test_windows_has_no_so_reuseaddr_and_has_fromshare():
     program = """if True:
-        import socket
+        import socket, ssl  # which looks at the platform, too
         socket.SO_EXCLUSIVEADDRUSE = socket.SO_REUSEADDR
         socket.fromshare = lambda info: socket.socket()
         socket.__all__ += ["SO_EXCLUSIVEADDRUSE", "fromshare"]
