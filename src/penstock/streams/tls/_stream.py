@@ -265,13 +265,22 @@ class TLSStream(ByteStream):
         async def flush() -> None:
             try:
                 await self._flush()
-            except (BrokenResourceError, ClosedResourceError):
+            except (BrokenResourceError, BusyResourceError, ClosedResourceError):
                 pass  # who sends will be told
 
-        async with self._backend.create_task_group() as group:
-            group.start_soon(flush)
-            await self._feed()
-            group.cancel_scope.cancel()
+        failure: Exception | None = None  # as it is, not in a group
+        try:
+            async with self._backend.create_task_group() as group:
+                group.start_soon(flush)
+                try:
+                    await self._feed()
+                except Exception as exc:
+                    failure = exc
+                group.cancel_scope.cancel()
+            if failure is not None:
+                raise failure
+        finally:
+            del failure  # whose traceback leads back to this frame
 
     async def _flush_alert(self) -> None:
         """Tell the peer what is wrong, if it listens."""
