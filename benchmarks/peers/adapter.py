@@ -6,6 +6,7 @@ Every ``*_peer.py`` is one: a module that satisfies :class:`Peer`, as far as its
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -128,6 +129,11 @@ class Peer(Protocol):
 
     async def serve_udp_echo(self, announce: Callable[[int], None]) -> None:
         """Send every datagram back to where it came from, for ever; ``announce`` the port."""
+
+    async def serve_tls_echo(
+        self, announce: Callable[[int], None], context: ssl.SSLContext
+    ) -> None:
+        """Echo what TLS connections send, for ever; ``announce`` the port."""
 
     async def serve_bulk(self, transfer: Transfer, announce: Callable[[int], None]) -> None:
         """Do with TCP connections what ``transfer`` says, for ever; ``announce`` the port."""

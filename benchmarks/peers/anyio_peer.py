@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from io import BytesIO
 
 import anyio
-from anyio.abc import ByteReceiveStream, SocketAttribute, SocketStream
+from anyio.abc import ByteReceiveStream, ByteStream, SocketAttribute, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
+from anyio.streams.tls import TLSListener
 
 from peers.adapter import Function, Main, Reader, Receive, Send, in_chunks, new_eager_loop
 from peers.bulk import Transfer
@@ -76,7 +78,7 @@ def reader(data: bytes, source: str) -> Iterator[Reader]:
         yield Reader(stream.receive_until, stream.receive_exactly, bounded=True, ending=b"")
 
 
-async def echo(stream: SocketStream) -> None:
+async def echo(stream: ByteStream) -> None:
     async with stream:
         try:
             while True:
@@ -102,6 +104,12 @@ async def serve_udp_echo(announce: Callable[[int], None]) -> None:
         announce(udp.extra(SocketAttribute.local_port))
         async for data, (host, port) in udp:
             await udp.sendto(data, host, port)
+
+
+async def serve_tls_echo(announce: Callable[[int], None], context: ssl.SSLContext) -> None:
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+    announce(listener.extra(SocketAttribute.local_port))
+    await TLSListener(listener, context).serve(echo)
 
 
 async def serve_bulk(transfer: Transfer, announce: Callable[[int], None]) -> None:

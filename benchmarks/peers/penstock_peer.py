@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from io import BytesIO
@@ -18,10 +19,11 @@ from peers.adapter import (
     new_eager_loop,
 )
 from peers.bulk import Transfer
-from penstock.abc import ByteReceiveStream, SocketAttribute, SocketStream
+from penstock.abc import ByteReceiveStream, ByteStream, SocketAttribute, SocketStream
 from penstock.streams.broadcast import BroadcastSendStream
 from penstock.streams.buffered import BufferedByteReceiveStream
 from penstock.streams.framed import FramedReceiveStream, LengthPrefixed
+from penstock.streams.tls import TLSListener
 
 
 def run(main: Main, loop: str) -> int:
@@ -104,7 +106,7 @@ def frames(data: bytes, source: str) -> Iterator[ReceiveFrame]:
         yield FramedReceiveStream(stream, LengthPrefixed(4)).receive
 
 
-async def echo(stream: SocketStream) -> None:
+async def echo(stream: ByteStream) -> None:
     async with stream:
         try:
             while True:
@@ -130,6 +132,12 @@ async def serve_udp_echo(announce: Callable[[int], None]) -> None:
         announce(udp.extra(SocketAttribute.local_port))
         async for data, (host, port) in udp:
             await udp.sendto(data, host, port)
+
+
+async def serve_tls_echo(announce: Callable[[int], None], context: ssl.SSLContext) -> None:
+    listener = await penstock.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+    announce(listener.extra(SocketAttribute.local_port))
+    await TLSListener(listener, context).serve(echo)
 
 
 async def serve_bulk(transfer: Transfer, announce: Callable[[int], None]) -> None:

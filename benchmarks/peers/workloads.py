@@ -215,6 +215,15 @@ WORKLOADS = {
             scale="us",
         ),
         Workload(
+            "tls-echo",
+            "TLS 1.3 echo, 1 KiB, 50 connections: CPU of the server",
+            "request",
+            (*PENSTOCK, "anyio", "trio", "asyncio", "protocol"),
+            3_000,
+            server=partial(echo.measure, "tls"),
+            scale="us",
+        ),
+        Workload(
             "unix-echo",
             "UNIX echo, 1 KiB, 50 connections: CPU of the server",
             "request",
