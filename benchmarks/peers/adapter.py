@@ -23,9 +23,11 @@ __all__ = (
     "Peer",
     "Reader",
     "Receive",
+    "ReceiveBytes",
     "ReceiveFrame",
     "Scope",
     "Send",
+    "SendBytes",
     "in_chunks",
     "new_eager_loop",
 )
@@ -39,6 +41,8 @@ Function = Callable[[], Coroutine[Any, Any, None]]
 Send = Callable[[int], Awaitable[object]]
 Receive = Callable[[], Awaitable[int]]
 ReceiveFrame = Callable[[], Awaitable[bytes]]
+SendBytes = Callable[[bytes], Awaitable[object]]
+ReceiveBytes = Callable[[int], Awaitable[bytes]]
 
 
 def in_chunks(data: bytes) -> list[bytes]:
@@ -120,6 +124,11 @@ class Peer(Protocol):
 
         ``source`` is as for :meth:`reader`, which stands in where a library has no framed streams.
         """
+
+    def encrypted(
+        self, server: ssl.SSLContext, client: ssl.SSLContext
+    ) -> AbstractAsyncContextManager[tuple[SendBytes, ReceiveBytes]]:
+        """Open TLS in memory, without a bound, from a client to the server "localhost"."""
 
     async def serve_echo(self, announce: Callable[[int], None]) -> None:
         """Echo what TCP connections send, for ever; ``announce`` the port."""

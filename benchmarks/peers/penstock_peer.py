@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from io import BytesIO
 
 import penstock
@@ -13,8 +19,10 @@ from peers.adapter import (
     Main,
     Reader,
     Receive,
+    ReceiveBytes,
     ReceiveFrame,
     Send,
+    SendBytes,
     in_chunks,
     new_eager_loop,
 )
@@ -23,7 +31,8 @@ from penstock.abc import ByteReceiveStream, ByteStream, SocketAttribute, SocketS
 from penstock.streams.broadcast import BroadcastSendStream
 from penstock.streams.buffered import BufferedByteReceiveStream
 from penstock.streams.framed import FramedReceiveStream, LengthPrefixed
-from penstock.streams.tls import TLSListener
+from penstock.streams.stapled import StapledObjectStream
+from penstock.streams.tls import TLSListener, TLSStream
 
 
 def run(main: Main, loop: str) -> int:
@@ -104,6 +113,31 @@ def reader(data: bytes, source: str) -> Iterator[Reader]:
 def frames(data: bytes, source: str) -> Iterator[ReceiveFrame]:
     with buffered(data, source) as stream:
         yield FramedReceiveStream(stream, LengthPrefixed(4)).receive
+
+
+@asynccontextmanager
+async def encrypted(
+    server: ssl.SSLContext, client: ssl.SSLContext
+) -> AsyncIterator[tuple[SendBytes, ReceiveBytes]]:
+    send_there, receive_there = penstock.create_memory_object_stream[bytes](math.inf)
+    send_back, receive_back = penstock.create_memory_object_stream[bytes](math.inf)
+    near = StapledObjectStream(send_there, receive_back)
+    far = StapledObjectStream(send_back, receive_there)
+    accepted: list[TLSStream] = []
+
+    async def accept() -> None:
+        stream = await TLSStream.wrap(
+            far, server_side=True, ssl_context=server, standard_compatible=False
+        )
+        accepted.append(stream)
+
+    async with penstock.create_task_group() as group:
+        group.start_soon(accept)
+        sender = await TLSStream.wrap(
+            near, hostname="localhost", ssl_context=client, standard_compatible=False
+        )
+    async with sender, accepted[0] as receiver:
+        yield sender.send, receiver.receive
 
 
 async def echo(stream: ByteStream) -> None:

@@ -72,9 +72,9 @@ async def serve_udp_echo(announce: Callable[[int], None]) -> None:
 
 
 async def serve_tls_echo(announce: Callable[[int], None], context: ssl.SSLContext) -> None:
-    listeners = await trio.open_ssl_over_tcp_listeners(0, context, host="127.0.0.1")
-    announce(listeners[0].transport_listener.socket.getsockname()[1])
-    await trio.serve_listeners(echo, listeners)
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    announce(listeners[0].socket.getsockname()[1])
+    await trio.serve_listeners(echo, [trio.SSLListener(each, context) for each in listeners])
 
 
 async def serve_bulk(transfer: Transfer, announce: Callable[[int], None]) -> None:

@@ -27,6 +27,7 @@ from peers.bodies import (
     records,
     scopes,
     spawn,
+    tls_bulk,
 )
 from peers.contenders import Contender
 
@@ -204,6 +205,15 @@ WORKLOADS = {
             CHANNELS,
             50_000,
             event_set,
+        ),
+        Workload(
+            "tls-bulk",
+            "TLS 1.3 in memory, both sides, 64 KiB at a time",
+            "piece",
+            (*PENSTOCK, "anyio", "sslobject"),
+            4_000,
+            tls_bulk,
+            scale="us",
         ),
         Workload(
             "tcp-echo",
