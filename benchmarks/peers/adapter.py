@@ -6,6 +6,7 @@ Every ``*_peer.py`` is one: a module that satisfies :class:`Peer`, as far as its
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -22,9 +23,11 @@ __all__ = (
     "Peer",
     "Reader",
     "Receive",
+    "ReceiveBytes",
     "ReceiveFrame",
     "Scope",
     "Send",
+    "SendBytes",
     "in_chunks",
     "new_eager_loop",
 )
@@ -38,6 +41,8 @@ Function = Callable[[], Coroutine[Any, Any, None]]
 Send = Callable[[int], Awaitable[object]]
 Receive = Callable[[], Awaitable[int]]
 ReceiveFrame = Callable[[], Awaitable[bytes]]
+SendBytes = Callable[[bytes], Awaitable[object]]
+ReceiveBytes = Callable[[int], Awaitable[bytes]]
 
 
 def in_chunks(data: bytes) -> list[bytes]:
@@ -120,6 +125,11 @@ class Peer(Protocol):
         ``source`` is as for :meth:`reader`, which stands in where a library has no framed streams.
         """
 
+    def encrypted(
+        self, server: ssl.SSLContext, client: ssl.SSLContext
+    ) -> AbstractAsyncContextManager[tuple[SendBytes, ReceiveBytes]]:
+        """Open TLS in memory, without a bound, from a client to the server "localhost"."""
+
     async def serve_echo(self, announce: Callable[[int], None]) -> None:
         """Echo what TCP connections send, for ever; ``announce`` the port."""
 
@@ -128,6 +138,11 @@ class Peer(Protocol):
 
     async def serve_udp_echo(self, announce: Callable[[int], None]) -> None:
         """Send every datagram back to where it came from, for ever; ``announce`` the port."""
+
+    async def serve_tls_echo(
+        self, announce: Callable[[int], None], context: ssl.SSLContext
+    ) -> None:
+        """Echo what TLS connections send, for ever; ``announce`` the port."""
 
     async def serve_bulk(self, transfer: Transfer, announce: Callable[[int], None]) -> None:
         """Do with TCP connections what ``transfer`` says, for ever; ``announce`` the port."""

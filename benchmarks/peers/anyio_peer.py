@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+import math
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from io import BytesIO
 
 import anyio
-from anyio.abc import ByteReceiveStream, SocketAttribute, SocketStream
+from anyio.abc import ByteReceiveStream, ByteStream, SocketAttribute, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
+from anyio.streams.stapled import StapledObjectStream
+from anyio.streams.tls import TLSListener, TLSStream
 
-from peers.adapter import Function, Main, Reader, Receive, Send, in_chunks, new_eager_loop
+from peers.adapter import (
+    Function,
+    Main,
+    Reader,
+    Receive,
+    ReceiveBytes,
+    Send,
+    SendBytes,
+    in_chunks,
+    new_eager_loop,
+)
 from peers.bulk import Transfer
 
 
@@ -76,7 +90,32 @@ def reader(data: bytes, source: str) -> Iterator[Reader]:
         yield Reader(stream.receive_until, stream.receive_exactly, bounded=True, ending=b"")
 
 
-async def echo(stream: SocketStream) -> None:
+@asynccontextmanager
+async def encrypted(
+    server: ssl.SSLContext, client: ssl.SSLContext
+) -> AsyncIterator[tuple[SendBytes, ReceiveBytes]]:
+    send_there, receive_there = anyio.create_memory_object_stream[bytes](math.inf)
+    send_back, receive_back = anyio.create_memory_object_stream[bytes](math.inf)
+    near = StapledObjectStream(send_there, receive_back)
+    far = StapledObjectStream(send_back, receive_there)
+    accepted: list[TLSStream] = []
+
+    async def accept() -> None:
+        stream = await TLSStream.wrap(
+            far, server_side=True, ssl_context=server, standard_compatible=False
+        )
+        accepted.append(stream)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(accept)
+        sender = await TLSStream.wrap(
+            near, hostname="localhost", ssl_context=client, standard_compatible=False
+        )
+    async with sender, accepted[0] as receiver:
+        yield sender.send, receiver.receive
+
+
+async def echo(stream: ByteStream) -> None:
     async with stream:
         try:
             while True:
@@ -102,6 +141,12 @@ async def serve_udp_echo(announce: Callable[[int], None]) -> None:
         announce(udp.extra(SocketAttribute.local_port))
         async for data, (host, port) in udp:
             await udp.sendto(data, host, port)
+
+
+async def serve_tls_echo(announce: Callable[[int], None], context: ssl.SSLContext) -> None:
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+    announce(listener.extra(SocketAttribute.local_port))
+    await TLSListener(listener, context).serve(echo)
 
 
 async def serve_bulk(transfer: Transfer, announce: Callable[[int], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 
@@ -75,6 +76,12 @@ async def serve_echo(announce: Callable[[int], None]) -> None:
 async def serve_unix_echo(name: str, announce: Callable[[str], None]) -> None:
     server = await asyncio.start_unix_server(echo, name)
     announce(name)
+    await server.serve_forever()
+
+
+async def serve_tls_echo(announce: Callable[[int], None], context: ssl.SSLContext) -> None:
+    server = await asyncio.start_server(echo, "127.0.0.1", 0, ssl=context)
+    announce(server.sockets[0].getsockname()[1])
     await server.serve_forever()
 
 

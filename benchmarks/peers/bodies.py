@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
+from itertools import cycle, islice
+from random import randbytes
 from time import process_time_ns
 from typing import Any
 
@@ -15,6 +17,7 @@ from peers.adapter import DELIMITER, MAX_BYTES, Function, Peer, Receive
 
 __all__ = (
     "CHILDREN",
+    "PIECE",
     "READY_ITEMS",
     "RECEIVERS",
     "Body",
@@ -29,12 +32,14 @@ __all__ = (
     "records",
     "scopes",
     "spawn",
+    "tls_bulk",
 )
 
 BODY = 100
 READY_ITEMS = 50_000
 CHILDREN = 100
 RECEIVERS = 10
+PIECE = 65_536
 
 #: ``body(peer, count, verify)`` does ``count`` units and returns the ns of CPU that they took.
 Body = Callable[[Peer, int, bool], Coroutine[Any, Any, int]]
@@ -261,6 +266,25 @@ async def frames(source: str, peer: Peer, count: int, verify: bool) -> int:
         else:
             for _ in range(count):
                 await receive()
+        return process_time_ns() - start
+
+
+async def tls_bulk(peer: Peer, count: int, verify: bool) -> int:
+    """Send pieces of 64 KiB over TLS, and receive each before the next is sent."""
+    from peers.certificates import contexts  # not needed by the others
+
+    pieces = [randbytes(PIECE) for _ in range(16)]
+    async with peer.encrypted(*contexts()) as (send, receive):
+        start = process_time_ns()
+        for piece in islice(cycle(pieces), count):
+            await send(piece)
+            chunks = []
+            left = PIECE
+            while left > 0:
+                chunks.append(await receive(left))
+                left -= len(chunks[-1])
+            if verify and b"".join(chunks) != piece:
+                raise WrongOutputError("a piece came out changed")
         return process_time_ns() - start
 
 

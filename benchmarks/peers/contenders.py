@@ -41,6 +41,7 @@ CONTENDERS = {
         ),
         Contender("protocol", "protocol_peer", ("asyncio", "uvloop"), "raw callback Protocol"),
         Contender("bytesio", "bytesio_peer", ("asyncio",), "awaited BytesIO (the limit)"),
+        Contender("sslobject", "sslobject_peer", ("asyncio",), "bare SSLObject (the limit)"),
         Contender("blocking", "blocking_peer", ("blocking",), "blocking sockets"),
         Contender("epoll", "", ("C",), "epoll in C (the floor)"),
     )

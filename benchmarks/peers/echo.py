@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 CONNECTIONS = 50
 BYTES = 1024
 WINDOWS = 6
+TLS_FLAGS = ("-DTLS", "-lssl", "-lcrypto")
 
 
 def measure(kind: str, contender: Contender, loop: str, length: int) -> dict[str, Any]:
     """Return the CPU of the server per request, in the timed window that was disturbed least.
 
     Args:
-        kind: "tcp", "udp" or "unix".
+        kind: "tcp", "tls" (which needs OpenSSL's headers), "udp" or "unix".
         contender: Who serves.
         loop: On which event loop.
         length: All windows together, in ms; a warm-up as long as one of them comes before.
@@ -37,7 +38,7 @@ def measure(kind: str, contender: Contender, loop: str, length: int) -> dict[str
             command = serving(contender, loop, kind)
         else:
             command = [compiled(contender.name, directory), kind]
-        load = compiled("load", directory)
+        load = compiled("load", directory, *(TLS_FLAGS if kind == "tls" else ()))
         with server(command) as (pid, address):
             arguments = (kind, address, CONNECTIONS, BYTES, pid, WINDOWS, seconds / WINDOWS)
             windows = loaded([load, *map(str, arguments)], seconds)

@@ -1,6 +1,6 @@
 /* Ping-pong load for an echo server on this machine: one request under way per connection.
  *
- *     load tcp|udp|unix ADDRESS CONNECTIONS BYTES PID WINDOWS SECONDS
+ *     load tcp|tls|udp|unix ADDRESS CONNECTIONS BYTES PID WINDOWS SECONDS
  *
  * ADDRESS is a port, or with "unix" an abstract name without the null byte.
  *
@@ -8,10 +8,14 @@
  * back is compared, in the warm-up and in the timed windows alike.  PID is the server: its CPU
  * clock is read at both ends of each of the WINDOWS of SECONDS that follow the warm-up, which is
  * as long as one of them.  Prints {"requests", "seconds", "cpu_ns"} for each window.
+ *
+ * "tls" is for the program that was compiled with -DTLS, which knows nothing else and checks no
+ * certificate.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
@@ -25,6 +29,9 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef TLS
+#include <openssl/ssl.h>
+#endif
 
 enum { MAX_BYTES = 65536, EVENTS = 256, PATIENCE_MS = 5000 };
 
@@ -33,6 +40,9 @@ struct connection {
     size_t received;        /* bytes of the reply to the request under way */
     uint64_t requests;
     unsigned char *request;
+#ifdef TLS
+    SSL *ssl;
+#endif
 };
 
 static void die(const char *format, ...) {
@@ -70,7 +80,7 @@ static int connected(const char *kind, const char *where) {
     if (local ? connect(fd, (struct sockaddr *)&un, offsetof(struct sockaddr_un, sun_path) + 1 + length)
               : connect(fd, (struct sockaddr *)&in, sizeof in))
         die("connect to %s %s", kind, where);
-    if (!strcmp(kind, "tcp") && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
+    if (!local && type == SOCK_STREAM && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
         die("TCP_NODELAY");
     return fd;
 }
@@ -86,13 +96,56 @@ static void prepare(struct connection *c, int fd, size_t size, unsigned seed) {
     }
 }
 
+#ifdef TLS
+static void encrypt(struct connection *c) {
+    static SSL_CTX *context;
+
+    if (!context)
+        context = SSL_CTX_new(TLS_client_method());
+    c->ssl = SSL_new(context);
+    if (!c->ssl || !SSL_set_fd(c->ssl, c->fd) || SSL_connect(c->ssl) != 1)
+        die("TLS handshake");
+    if (fcntl(c->fd, F_SETFL, O_NONBLOCK) < 0)
+        die("O_NONBLOCK");
+}
+
+static ssize_t put(struct connection *c, const void *data, size_t size) {
+    return SSL_write(c->ssl, data, size) == (int)size ? (ssize_t)size : -1;
+}
+
+static ssize_t get(struct connection *c, void *data, size_t size) {
+    int n = SSL_read(c->ssl, data, size);
+
+    if (n > 0)
+        return n;
+    switch (SSL_get_error(c->ssl, n)) {
+    case SSL_ERROR_ZERO_RETURN:
+        return 0;
+    case SSL_ERROR_WANT_READ:
+        errno = EAGAIN;
+        return -1;
+    case SSL_ERROR_SSL:
+        errno = EPROTO;
+    }
+    return -1;
+}
+#else
+static ssize_t put(struct connection *c, const void *data, size_t size) {
+    return send(c->fd, data, size, MSG_NOSIGNAL);
+}
+
+static ssize_t get(struct connection *c, void *data, size_t size) {
+    return recv(c->fd, data, size, MSG_DONTWAIT);
+}
+#endif
+
 /* The socket blocks, but never for long: the reply to what came before has been read. */
 static void send_request(struct connection *c, size_t size) {
     c->requests++;
     memcpy(c->request, &c->requests, sizeof c->requests);
     c->received = 0;
     for (size_t sent = 0; sent < size;) {
-        ssize_t n = send(c->fd, c->request + sent, size - sent, MSG_NOSIGNAL);
+        ssize_t n = put(c, c->request + sent, size - sent);
         if (n < 0)
             die("send");
         sent += n;
@@ -102,7 +155,7 @@ static void send_request(struct connection *c, size_t size) {
 /* Returns whether the reply is complete. */
 static int receive_reply(struct connection *c, size_t size) {
     static unsigned char buffer[MAX_BYTES + 1];
-    ssize_t n = recv(c->fd, buffer, size - c->received + 1, MSG_DONTWAIT);
+    ssize_t n = get(c, buffer, size - c->received + 1);
 
     if (n < 0 && errno == EAGAIN) {
         errno = 0;
@@ -123,7 +176,8 @@ static int receive_reply(struct connection *c, size_t size) {
 
 int main(int argc, char **argv) {
     if (argc != 8) {
-        fputs("usage: load tcp|udp|unix ADDRESS CONNECTIONS BYTES PID WINDOWS SECONDS\n", stderr);
+        fputs("usage: load tcp|tls|udp|unix ADDRESS CONNECTIONS BYTES PID WINDOWS SECONDS\n",
+              stderr);
         return 2;
     }
     int count = atoi(argv[3]), size = atoi(argv[4]);
@@ -143,6 +197,9 @@ int main(int argc, char **argv) {
     for (int i = 0; i < count; i++) {
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
         prepare(&connections[i], connected(argv[1], argv[2]), size, i);
+#ifdef TLS
+        encrypt(&connections[i]);
+#endif
         if (epoll_ctl(epoll, EPOLL_CTL_ADD, connections[i].fd, &event) < 0)
             die("epoll_ctl");
     }

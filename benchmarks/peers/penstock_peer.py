@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
+import math
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from io import BytesIO
 
 import penstock
@@ -12,16 +19,20 @@ from peers.adapter import (
     Main,
     Reader,
     Receive,
+    ReceiveBytes,
     ReceiveFrame,
     Send,
+    SendBytes,
     in_chunks,
     new_eager_loop,
 )
 from peers.bulk import Transfer
-from penstock.abc import ByteReceiveStream, SocketAttribute, SocketStream
+from penstock.abc import ByteReceiveStream, ByteStream, SocketAttribute, SocketStream
 from penstock.streams.broadcast import BroadcastSendStream
 from penstock.streams.buffered import BufferedByteReceiveStream
 from penstock.streams.framed import FramedReceiveStream, LengthPrefixed
+from penstock.streams.stapled import StapledObjectStream
+from penstock.streams.tls import TLSListener, TLSStream
 
 
 def run(main: Main, loop: str) -> int:
@@ -104,7 +115,32 @@ def frames(data: bytes, source: str) -> Iterator[ReceiveFrame]:
         yield FramedReceiveStream(stream, LengthPrefixed(4)).receive
 
 
-async def echo(stream: SocketStream) -> None:
+@asynccontextmanager
+async def encrypted(
+    server: ssl.SSLContext, client: ssl.SSLContext
+) -> AsyncIterator[tuple[SendBytes, ReceiveBytes]]:
+    send_there, receive_there = penstock.create_memory_object_stream[bytes](math.inf)
+    send_back, receive_back = penstock.create_memory_object_stream[bytes](math.inf)
+    near = StapledObjectStream(send_there, receive_back)
+    far = StapledObjectStream(send_back, receive_there)
+    accepted: list[TLSStream] = []
+
+    async def accept() -> None:
+        stream = await TLSStream.wrap(
+            far, server_side=True, ssl_context=server, standard_compatible=False
+        )
+        accepted.append(stream)
+
+    async with penstock.create_task_group() as group:
+        group.start_soon(accept)
+        sender = await TLSStream.wrap(
+            near, hostname="localhost", ssl_context=client, standard_compatible=False
+        )
+    async with sender, accepted[0] as receiver:
+        yield sender.send, receiver.receive
+
+
+async def echo(stream: ByteStream) -> None:
     async with stream:
         try:
             while True:
@@ -130,6 +166,12 @@ async def serve_udp_echo(announce: Callable[[int], None]) -> None:
         announce(udp.extra(SocketAttribute.local_port))
         async for data, (host, port) in udp:
             await udp.sendto(data, host, port)
+
+
+async def serve_tls_echo(announce: Callable[[int], None], context: ssl.SSLContext) -> None:
+    listener = await penstock.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+    announce(listener.extra(SocketAttribute.local_port))
+    await TLSListener(listener, context).serve(echo)
 
 
 async def serve_bulk(transfer: Transfer, announce: Callable[[int], None]) -> None:

@@ -29,12 +29,12 @@ PATIENCE = 30.0
 HERE = Path(__file__).parent
 
 
-def compiled(name: str, directory: str) -> str:
+def compiled(name: str, directory: str, *flags: str) -> str:
     """Compile ``name``.c and return the path of the program."""
     program = os.path.join(directory, name)
     source = HERE / f"{name}.c"
     compiler = os.environ.get("CC", "cc")
-    subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-o", program, source], check=True)
+    subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-o", program, source, *flags], check=True)
     return program
 
 

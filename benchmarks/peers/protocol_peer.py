@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from functools import partial
 from typing import cast
@@ -10,7 +11,14 @@ from typing import cast
 from peers.asyncio_peer import run
 from peers.bulk import Transfer
 
-__all__ = ("run", "serve_bulk", "serve_echo", "serve_udp_echo", "serve_unix_echo")
+__all__ = (
+    "run",
+    "serve_bulk",
+    "serve_echo",
+    "serve_tls_echo",
+    "serve_udp_echo",
+    "serve_unix_echo",
+)
 
 
 class Echo(asyncio.Protocol):
@@ -31,6 +39,12 @@ async def serve_echo(announce: Callable[[int], None]) -> None:
 async def serve_unix_echo(name: str, announce: Callable[[str], None]) -> None:
     server = await asyncio.get_running_loop().create_unix_server(Echo, name)
     announce(name)
+    await server.serve_forever()
+
+
+async def serve_tls_echo(announce: Callable[[int], None], context: ssl.SSLContext) -> None:
+    server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", 0, ssl=context)
+    announce(server.sockets[0].getsockname()[1])
     await server.serve_forever()
 
 

@@ -1,7 +1,8 @@
-"""The server under test: ``python -m peers.serve CONTENDER LOOP tcp|udp|unix|in PIECE|out PIECE``.
+"""The server under test: ``python -m peers.serve CONTENDER LOOP KIND [PIECE]``.
 
-"in" and "out" serve bulk transfers, the others echo.  It prints its port, or its abstract name
-without the null byte.  SIGUSR1 makes it collect its garbage.
+KIND is "tcp", "tls", "udp" or "unix" to echo, "in" or "out" for bulk transfers of PIECE bytes at a
+time.  It prints its port, or its abstract name without the null byte.  SIGUSR1 makes it collect
+its garbage.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ def main() -> None:
     async def serve() -> int:
         if kind == "unix":
             await peer.serve_unix_echo(f"\0peers-{os.getpid()}", announce)
+        elif kind == "tls":
+            from peers.certificates import contexts  # the others start, and hold, less without it
+
+            await peer.serve_tls_echo(announce, contexts()[0])
         elif kind in ("in", "out"):
             await peer.serve_bulk(Transfer(kind, int(sys.argv[4])), announce)
         else:

@@ -49,6 +49,7 @@ ASYNCIO = "asyncio uvloop"
 TASKS = "asyncio uvloop eager trio"
 FLOOR = ("epoll", "C")
 BLOCKING = ("blocking", "blocking")
+SSLOBJECT = ("sslobject", "asyncio")
 BULK = ("tcp-in-64k", "tcp-in-1024k", "tcp-out-64k", "tcp-out-1024k")
 
 TARGETS = (
@@ -81,6 +82,14 @@ TARGETS = (
     *on("trio", "tcp-echo", "penstock", "trio", 1.8),
     Target("tcp-echo", "trio", "penstock", FLOOR, 2.0, ceiling=True),
     *on(ALL, "tcp-echo", "penstock-pure", "anyio", 1.5),
+    *on("asyncio", "tls-echo", "penstock", "anyio", 3),
+    *on(ASYNCIO, "tls-echo", "penstock", "asyncio", 1),
+    *on("uvloop", "tls-echo", "penstock", "anyio", 1),
+    *on("trio", "tls-echo", "penstock", "anyio", 1),
+    *on("trio", "tls-echo", "penstock", "trio", 1),
+    *on(ALL, "tls-echo", "penstock-pure", "anyio", 1),
+    *(Target("tls-bulk", loop, "penstock", SSLOBJECT, 0.85) for loop in ALL.split()),
+    *on(ALL, "tls-bulk", "penstock-pure", "anyio", 1),
     *on(ALL, "unix-echo", "penstock", "anyio", 1),
     *on(ASYNCIO, "unix-echo", "penstock", "asyncio", 1),
     *on("trio", "unix-echo", "penstock", "trio", 1),

@@ -1,7 +1,8 @@
-"""Trio's own memory channels and SocketStream, and its UDP sockets."""
+"""Trio's own memory channels, SocketStream and SSLStream, and its UDP sockets."""
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 
@@ -41,7 +42,7 @@ def event() -> trio.Event:
     return trio.Event()
 
 
-async def echo(stream: trio.SocketStream) -> None:
+async def echo(stream: trio.abc.Stream) -> None:
     async with stream:
         while data := await stream.receive_some():
             await stream.send_all(data)
@@ -68,6 +69,12 @@ async def serve_udp_echo(announce: Callable[[int], None]) -> None:
         while True:
             data, address = await udp.recvfrom(65_536)
             await udp.sendto(data, address)
+
+
+async def serve_tls_echo(announce: Callable[[int], None], context: ssl.SSLContext) -> None:
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    announce(listeners[0].socket.getsockname()[1])
+    await trio.serve_listeners(echo, [trio.SSLListener(each, context) for each in listeners])
 
 
 async def serve_bulk(transfer: Transfer, announce: Callable[[int], None]) -> None:

@@ -27,6 +27,7 @@ from peers.bodies import (
     records,
     scopes,
     spawn,
+    tls_bulk,
 )
 from peers.contenders import Contender
 
@@ -206,12 +207,30 @@ WORKLOADS = {
             event_set,
         ),
         Workload(
+            "tls-bulk",
+            "TLS 1.3 in memory, both sides, 64 KiB at a time",
+            "piece",
+            (*PENSTOCK, "anyio", "sslobject"),
+            4_000,
+            tls_bulk,
+            scale="us",
+        ),
+        Workload(
             "tcp-echo",
             "TCP echo, 1 KiB, 50 connections: CPU of the server",
             "request",
             (*PENSTOCK, "anyio", "trio", "asyncio", "protocol", "epoll"),
             3_000,
             server=partial(echo.measure, "tcp"),
+            scale="us",
+        ),
+        Workload(
+            "tls-echo",
+            "TLS 1.3 echo, 1 KiB, 50 connections: CPU of the server",
+            "request",
+            (*PENSTOCK, "anyio", "trio", "asyncio", "protocol"),
+            3_000,
+            server=partial(echo.measure, "tls"),
             scale="us",
         ),
         Workload(
