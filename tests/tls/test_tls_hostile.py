@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import struct
 from random import Random
 
 import pytest
@@ -14,10 +16,13 @@ from tls_peers import (
     client_context,
     peer_pair,
     server_context,
+    shake_hands,
+    tcp,
     wires,
 )
 
 import penstock
+from penstock import BrokenResourceError
 from penstock.streams.tls import TLSStream
 
 
@@ -93,6 +98,24 @@ async def test_closing_over_a_corrupt_record_is_silent_and_announced():
         await hand.stream.send(bad)
         await stream.aclose()
         assert await hand.receive() == b""
+
+
+@pytest.mark.parametrize("closing", [False, True])
+async def test_reset_while_something_is_left_to_send_is_a_plain_error(closing):
+    near, far = await tcp()
+    client, server = await shake_hands(near, far)
+    with penstock.CancelScope() as scope:  # a send that stops in the middle of a record
+        async with penstock.create_task_group() as group:
+            group.start_soon(client.send, bytes(50_000_000))
+            await penstock.wait_all_tasks_blocked()
+            scope.cancel()
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    await far.aclose()
+    if not closing:
+        with pytest.raises(BrokenResourceError):
+            await client.receive()
+    await client.aclose()
+    await server.aclose()
 
 
 JUNK = {
