@@ -257,7 +257,7 @@ WORKLOADS = {
                 f"TCP bulk, the server {does} {piece >> 10} KiB at a time: its CPU",
                 "MB",
                 (*PENSTOCK, "anyio", "trio", "asyncio", "protocol", "blocking"),
-                3_000,
+                1_500,
                 server=partial(bulk.measure, direction, piece),
                 scale="us",
             )
