@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from system_programs import running
+from system_programs import SECONDS, answer_http, echo, output_of, running
 
 import penstock
 from penstock import EndOfStream
 from penstock.abc import SocketAttribute
-from penstock.streams.buffered import BufferedByteReceiveStream
 
-SECONDS = 30
 DATA = b"".join(b"line %d\n" % number for number in range(50_000))
 ADDRESSES = {"127.0.0.1": "TCP4:127.0.0.1", "::1": "TCP6:[::1]"}
 
@@ -31,35 +28,6 @@ def free_port(host: str) -> int:
     with socket.create_server((host, 0), family=family) as sock:
         port: int = sock.getsockname()[1]
         return port
-
-
-async def output_of(*command: str, stdin: bytes = b"") -> bytes:
-    """Run a program to its end, which must be a good one, and return what it has printed."""
-
-    def run() -> bytes:
-        return subprocess.run(
-            command, input=stdin, stdout=subprocess.PIPE, timeout=SECONDS, check=True
-        ).stdout
-
-    return await penstock.to_thread.run_sync(run)
-
-
-async def echo(stream: Any) -> None:
-    async with stream:
-        async for data in stream:
-            await stream.send(data)
-        await stream.send_eof()
-
-
-async def answer_http(stream: Any) -> None:
-    async with stream:
-        try:
-            request = await BufferedByteReceiveStream(stream).receive_until(b"\r\n\r\n", 65536)
-        except penstock.IncompleteRead:  # the other side has given up already
-            return
-        body = request.split(b" ")[1] * 10_000
-        await stream.send(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
-        await stream.send(body)
 
 
 @asynccontextmanager

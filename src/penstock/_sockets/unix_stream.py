@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 from penstock._backends import Backend
 from penstock._exceptions import BrokenResourceError
 from penstock._hotpath import Registration
+from penstock._octets import octets_of
 from penstock._sockets.stream import ConnectedSocketStream
 from penstock._sockets.unix_descriptors import (
     CLOEXEC,
@@ -118,7 +119,7 @@ class ConnectedUNIXStream(ConnectedSocketStream, UNIXSocketStream):
 
     async def send_fds(self, message: ReadableBuffer, fds: Collection[FileDescriptorLike]) -> None:
         registration = self._registration
-        with _octets(message) as octets:
+        with octets_of(message) as octets:
             if not octets:
                 raise ValueError("message must not be empty")
             ancillary = packed(fds)
@@ -269,17 +270,6 @@ class MessageStream(ConnectedUNIXStream):
 
 def _room_for_time() -> int:
     return socket.CMSG_SPACE(16)  # so that there is none left for descriptors
-
-
-def _octets(data: ReadableBuffer) -> memoryview:
-    """Look at bytes-like data byte by byte; nobody may resize it while the result is there."""
-    try:
-        memory = memoryview(data)
-    except (BufferError, TypeError):
-        raise TypeError(f"expected bytes-like data, not {data!r}") from None
-    if not memory.c_contiguous:
-        raise TypeError(f"expected contiguous bytes-like data, not {data!r}")
-    return memory.cast("B") if memory.nbytes else memoryview(b"")
 
 
 def _check_count(name: str, count: int, lowest: int, text: str) -> None:

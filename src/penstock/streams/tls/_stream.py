@@ -30,6 +30,7 @@ from penstock._exceptions import (
     ClosedResourceError,
     EndOfStream,
 )
+from penstock._octets import octets_of
 from penstock._synchronization import Lock
 from penstock.abc import AnyByteStream, ByteReceiveStream, ByteStream
 from penstock.streams.tls._attributes import TLSAttribute
@@ -391,12 +392,12 @@ class TLSStream(ByteStream):
         return self._partial_send
 
     async def send(self, item: ReadableBuffer) -> None:
-        with _octets(item) as octets:
+        with octets_of(item) as octets:
             await self._write([octets])
 
     async def send_many(self, buffers: Iterable[ReadableBuffer]) -> None:
         with ExitStack() as stack:
-            views = [stack.enter_context(_octets(buffer)) for buffer in buffers]
+            views = [stack.enter_context(octets_of(buffer)) for buffer in buffers]
             if sum(map(len, views)) <= PIECE:  # few records are better than many
                 views = [memoryview(b"".join(views))]
             await self._write(views)
@@ -572,14 +573,3 @@ class TLSStream(ByteStream):
             TLSAttribute.standard_compatible: lambda: self.standard_compatible,
             TLSAttribute.tls_version: ssl_object.version,
         }
-
-
-def _octets(data: ReadableBuffer) -> memoryview:
-    """Look at bytes-like data byte by byte."""
-    try:
-        memory = memoryview(data)
-    except TypeError:
-        raise TypeError(f"expected bytes-like data, not {data!r}") from None
-    if not memory.c_contiguous:
-        raise TypeError(f"expected contiguous bytes-like data, not {data!r}")
-    return memory.cast("B") if memory.nbytes else memoryview(b"")
