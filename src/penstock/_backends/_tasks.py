@@ -36,13 +36,13 @@ class TaskInfo:
     ) -> None:
         self._backend = backend
         self._task = ref(task)
-        self.id = id(task)
+        self.id: int = id(task)
         """Tells it apart from every other task that lives."""
-        self.parent_id = parent_id
+        self.parent_id: int | None = parent_id
         """The ``id`` of the task that hosts its task group; None: it is in no task group."""
-        self.name = name
+        self.name: str = name
         """What it is called in debuggers."""
-        self.coro = coro
+        self.coro: Any = coro
         """Its coroutine; on asyncio None once it has ended."""
 
     def has_pending_cancellation(self) -> bool:

@@ -88,8 +88,8 @@ class Readiness:
         #: The wait of the task that sends, or None.
         self.writer: Any = None
         #: Bytes of the last send that went out, of ``total``.
-        self.sent = 0
-        self.total = 0
+        self.sent: int = 0
+        self.total: int = 0
 
     @property
     def fd(self) -> int:

@@ -38,6 +38,10 @@ class Registration(DatagramCalls):
 
     __slots__ = ()
 
+    # Of ``Readiness``: typed again for type checkers, which see them set here.
+    sent: int
+    total: int
+
     # -- receiving -------------------------------------------------------------------------
 
     def recv(self, max_bytes: int) -> bytes | None:

@@ -20,7 +20,7 @@ class ResourceGuard:
     __slots__ = ("__weakref__", "_guarded", "action")
 
     def __init__(self, action: str = "using") -> None:
-        self.action = action
+        self.action: str = action
         """What is done inside."""
         self._guarded = False
 

@@ -52,12 +52,12 @@ class _Subscription:
     __slots__ = ("dropped", "end", "lagged", "put", "queue", "when_full")
 
     def __init__(self, max_buffer_size: float, when_full: WhenFull) -> None:
-        self.queue = ItemQueue(max_buffer_size)
-        self.end = self.queue.open_sender()
+        self.queue: ItemQueue = ItemQueue(max_buffer_size)
+        self.end: Any = self.queue.open_sender()
         self.put: Callable[[Any], bool] = self.queue.put_nowait
         self.when_full = when_full
-        self.dropped = 0
-        self.lagged = False
+        self.dropped: int = 0
+        self.lagged: bool = False
 
 
 class BroadcastReceiveStream(MemoryObjectReceiveStream[T_co]):

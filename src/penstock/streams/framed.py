@@ -155,7 +155,7 @@ class _Framed:
         if max_frame_size < 1:
             raise ValueError(f"max_frame_size must be at least 1, not {max_frame_size!r}")
         self.framing = framing
-        self.max_frame_size = index(max_frame_size)
+        self.max_frame_size: int = index(max_frame_size)
 
 
 class FramedReceiveStream(_Framed, ObjectReceiveStream[bytes]):
@@ -186,7 +186,7 @@ class FramedReceiveStream(_Framed, ObjectReceiveStream[bytes]):
 
     def _receive_from(self, stream: AnyByteReceiveStream) -> None:
         #: What the frames are cut from, for what is no frame before, between and after them.
-        self.buffered = (
+        self.buffered: BufferedByteReceiveStream = (
             stream
             if isinstance(stream, BufferedByteReceiveStream)
             else BufferedByteReceiveStream(stream)

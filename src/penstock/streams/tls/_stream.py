@@ -112,7 +112,7 @@ class TLSStream(ByteStream):
         #: The stream below.
         self.transport_stream: Any = transport_stream
         #: Whether the end of the stream has to be announced by whoever ends it.
-        self.standard_compatible = standard_compatible
+        self.standard_compatible: bool = standard_compatible
         self._sized = isinstance(transport_stream, ByteReceiveStream)  # or one of objects
         self._backend: Backend = current_backend()
         self._ssl = ssl_object
