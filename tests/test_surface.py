@@ -7,11 +7,11 @@ import sys
 import pytest
 
 import penstock
-from penstock import abc, lowlevel, socket, to_thread
+from penstock import abc, lowlevel, socket, testing, to_thread
 from penstock.streams import broadcast, buffered, file, framed, memory, merge, stapled, text, tls
 
 STREAMS = [broadcast, buffered, file, framed, memory, merge, stapled, text, tls]
-PUBLIC = [penstock, abc, lowlevel, socket, to_thread, *STREAMS]
+PUBLIC = [penstock, abc, lowlevel, socket, testing, to_thread, *STREAMS]
 
 
 def coroutine_functions():
