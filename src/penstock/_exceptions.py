@@ -1,11 +1,18 @@
 """Every public exception of penstock, with AnyIO's names and texts.
 
-Lives here: exception classes and nothing else.  This module imports nothing, so that kernels,
-backends and facades may all import it.
+Lives here: exception classes and nothing else.  This module imports next to nothing, so that
+kernels, backends and facades may all import it.  Each says how AnyIO and Trio call it: where they
+are loaded, what is raised is caught by their names as well.
 
 ``Closed...`` means that we closed it, ``Broken...`` that the outside did, ``Busy...`` that two
 tasks used one direction at the same time.
 """
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock._kin import Kindred
 
 __all__ = (
     "BrokenResourceError",
@@ -25,14 +32,16 @@ __all__ = (
 )
 
 
-class BrokenResourceError(Exception):
+class BrokenResourceError(
+    Kindred, Exception, anyio="BrokenResourceError", trio="BrokenResourceError"
+):
     """The resource was made unusable from outside, by the peer or by the system.
 
     Where the system said why, its ``OSError`` is the ``__cause__``.
     """
 
 
-class BusyResourceError(Exception):
+class BusyResourceError(Kindred, Exception, anyio="BusyResourceError", trio="BusyResourceError"):
     """Another task is already using the resource in this direction.
 
     Args:
@@ -40,22 +49,25 @@ class BusyResourceError(Exception):
     """
 
     def __init__(self, action: str) -> None:
-        super().__init__(f"Another task is already {action} this resource")
+        # Not super(): that may be AnyIO's, which would put the text together again.
+        Exception.__init__(self, f"Another task is already {action} this resource")
         self.action = action
 
-    def __reduce__(self) -> tuple[type["BusyResourceError"], tuple[str]]:
-        return type(self), (self.action,)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._public_class(), (self.action,), vars(self)
 
 
-class ClosedResourceError(Exception):
+class ClosedResourceError(
+    Kindred, Exception, anyio="ClosedResourceError", trio="ClosedResourceError"
+):
     """The resource was closed on this side, before or during the call."""
 
 
-class ConnectionFailed(OSError):
+class ConnectionFailed(Kindred, OSError, anyio="ConnectionFailed"):
     """A connectable could not connect; the ``__cause__`` says why."""
 
 
-class DelimiterNotFound(Exception):
+class DelimiterNotFound(Kindred, Exception, anyio="DelimiterNotFound"):
     """More than ``max_bytes`` bytes came without the delimiter; they stay buffered.
 
     Args:
@@ -63,14 +75,14 @@ class DelimiterNotFound(Exception):
     """
 
     def __init__(self, max_bytes: int) -> None:
-        super().__init__(f"The delimiter was not found among the first {max_bytes} bytes")
+        Exception.__init__(self, f"The delimiter was not found among the first {max_bytes} bytes")
         self.max_bytes = max_bytes
 
-    def __reduce__(self) -> tuple[type["DelimiterNotFound"], tuple[int]]:
-        return type(self), (self.max_bytes,)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._public_class(), (self.max_bytes,), vars(self)
 
 
-class EndOfStream(Exception):
+class EndOfStream(Kindred, Exception, anyio="EndOfStream", trio="EndOfChannel"):
     """The peer has sent everything that it will ever send."""
 
 
@@ -88,36 +100,41 @@ class FrameTooLarge(Exception):
         self.max_frame_size = max_frame_size
         self.size = size
 
-    def __reduce__(self) -> tuple[type["FrameTooLarge"], tuple[int, int | None]]:
-        return type(self), (self.max_frame_size, self.size)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.max_frame_size, self.size), vars(self)
 
 
-class IncompleteRead(Exception):
+class IncompleteRead(Kindred, Exception, anyio="IncompleteRead"):
     """The stream ended before the request was complete; the bytes that came stay buffered."""
 
     def __init__(self) -> None:
-        super().__init__("The stream was closed before the read operation could be completed")
+        Exception.__init__(
+            self, "The stream was closed before the read operation could be completed"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._public_class(), (), vars(self)
 
 
-class NoEventLoopError(RuntimeError):
+class NoEventLoopError(Kindred, RuntimeError, anyio="NoEventLoopError"):
     """The call needs a running event loop and there is none in this thread."""
 
 
-class TaskFailed(Exception):
+class TaskFailed(Kindred, Exception, anyio="TaskFailed"):
     """The task that a handle stands for has no return value: the ``__cause__`` ended it."""
 
 
-class TaskCancelled(TaskFailed):
+class TaskCancelled(TaskFailed, anyio="TaskCancelled"):
     """The task that a handle stands for was cancelled."""
 
 
-class TaskNotFinished(Exception):
+class TaskNotFinished(Kindred, Exception, anyio="TaskNotFinished"):
     """The task that a handle stands for has not ended, so that its outcome is open."""
 
 
-class TypedAttributeLookupError(LookupError):
+class TypedAttributeLookupError(Kindred, LookupError, anyio="TypedAttributeLookupError"):
     """The object does not have the typed attribute, and no default was given."""
 
 
-class WouldBlock(Exception):
+class WouldBlock(Kindred, Exception, anyio="WouldBlock", trio="WouldBlock"):
     """A ``_nowait`` call could not be completed at once."""

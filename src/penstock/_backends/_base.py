@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from penstock._hotpath import Poller, ReadyBudget
+from penstock._kin import introduce
 from penstock.abc._tasks import CancelScope
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Backend(ABC):
     poller: Poller | None = None
 
     def __init__(self) -> None:
+        introduce()
         #: The values of each :class:`penstock.lowlevel.RunVar` in this run of the loop.
         self.run_vars: dict[Any, Any] = {}
         self._closers: list[Callable[[], None]] = []

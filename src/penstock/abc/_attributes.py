@@ -5,6 +5,7 @@ from inspect import get_annotations
 from typing import Any, TypeVar, final, overload
 
 from penstock._exceptions import TypedAttributeLookupError
+from penstock._kin import expect_keys
 
 __all__ = ("TypedAttributeProvider", "TypedAttributeSet", "typed_attribute")
 
@@ -21,15 +22,20 @@ def typed_attribute() -> Any:
 class TypedAttributeSet:
     """A namespace of typed attributes; each public one must carry an annotation.
 
+    Args:
+        anyio: For a subclass that AnyIO has too: the name of its module there.
+
     Raises:
         TypeError: A subclass has a public attribute without an annotation.
     """
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, *, anyio: str | None = None) -> None:
         annotations = get_annotations(cls)
         for name in cls.__dict__:
             if not name.startswith("_") and name not in annotations:
                 raise TypeError(f"Attribute {name!r} is missing its type annotation")
+        if anyio is not None:
+            expect_keys(anyio, cls)
         super().__init_subclass__()
 
 

@@ -9,6 +9,7 @@ from socket import AF_INET, AF_INET6, AddressFamily, socket
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, overload
 
 from penstock._exceptions import ClosedResourceError
+from penstock._kin import with_kindred_keys
 from penstock.abc._attributes import TypedAttributeProvider, TypedAttributeSet, typed_attribute
 from penstock.abc._listeners import Listener
 from penstock.abc._streams import ByteStream
@@ -30,7 +31,7 @@ IPSockAddrType: TypeAlias = tuple[str, int]
 SockAddrType: TypeAlias = IPSockAddrType | str | bytes
 
 
-class SocketAttribute(TypedAttributeSet):
+class SocketAttribute(TypedAttributeSet, anyio="anyio.abc"):
     """What can be asked of a socket, through whatever is wrapped around it."""
 
     #: The address family.
@@ -80,7 +81,7 @@ class _SocketProvider(TypedAttributeProvider):
             attributes[SocketAttribute.local_port] = lambda: raw.getsockname()[1]
             if peer is not None:
                 attributes[SocketAttribute.remote_port] = lambda: peer[1]
-        return attributes
+        return with_kindred_keys(attributes)
 
     @property
     @abstractmethod

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 from penstock._backends import current_backend
 from penstock._exceptions import BrokenResourceError, ClosedResourceError, EndOfStream
 from penstock._fileio.threads import finish_in_thread, open_in_thread
+from penstock._kin import with_kindred_keys
 from penstock._synchronization import ResourceGuard
 from penstock.abc import (
     AsyncResource,
@@ -48,7 +49,7 @@ WHENCES = {
 }
 
 
-class FileStreamAttribute(TypedAttributeSet):
+class FileStreamAttribute(TypedAttributeSet, anyio="anyio.streams.file"):
     """Typed attributes of file streams."""
 
     file: IO[bytes] = typed_attribute()
@@ -96,7 +97,7 @@ class _FileStream(AsyncResource, TypedAttributeProvider):
             attributes[FileStreamAttribute.fileno] = self._check_open
         else:
             attributes[FileStreamAttribute.fileno] = lambda: fd
-        return attributes
+        return with_kindred_keys(attributes)
 
     async def aclose(self) -> None:
         """Close the file; again: do nothing.

@@ -13,7 +13,7 @@ Name: TypeAlias = tuple[tuple[tuple[str, str], ...], ...]
 Cipher: TypeAlias = tuple[str, str, int]
 
 
-class TLSAttribute(TypedAttributeSet):
+class TLSAttribute(TypedAttributeSet, anyio="anyio.streams.tls"):
     """What can be asked of a TLS stream."""
 
     #: The application protocol that both sides agreed upon; None: there was no such talk.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from penstock._exceptions import BrokenResourceError
+from penstock._kin import with_kindred_keys
 from penstock._resources import aclose_forcefully
 from penstock._synchronization import Semaphore
 from penstock._tasks import fail_after
@@ -145,7 +146,9 @@ class TLSListener(Listener[TLSStream]):
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
         return {
             **self.listener.extra_attributes,
-            TLSAttribute.standard_compatible: lambda: self.standard_compatible,
+            **with_kindred_keys(
+                {TLSAttribute.standard_compatible: lambda: self.standard_compatible}
+            ),
         }
 
 

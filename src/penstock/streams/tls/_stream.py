@@ -30,6 +30,7 @@ from penstock._exceptions import (
     ClosedResourceError,
     EndOfStream,
 )
+from penstock._kin import with_kindred_keys
 from penstock._octets import octets_of
 from penstock._synchronization import Lock
 from penstock.abc import AnyByteStream, ByteReceiveStream, ByteStream
@@ -558,8 +559,7 @@ class TLSStream(ByteStream):
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
         ssl_object = self._ssl
         server_side = ssl_object.server_side
-        return {
-            **self.transport_stream.extra_attributes,
+        own: dict[Any, Callable[[], Any]] = {
             TLSAttribute.alpn_protocol: ssl_object.selected_alpn_protocol,
             TLSAttribute.channel_binding_tls_unique: ssl_object.get_channel_binding,
             TLSAttribute.cipher: ssl_object.cipher,
@@ -573,3 +573,4 @@ class TLSStream(ByteStream):
             TLSAttribute.standard_compatible: lambda: self.standard_compatible,
             TLSAttribute.tls_version: ssl_object.version,
         }
+        return {**self.transport_stream.extra_attributes, **with_kindred_keys(own)}
