@@ -286,21 +286,45 @@ def test_default_contexts_refuse_renegotiation_and_cuts():
         assert not context.options & ssl.OP_IGNORE_UNEXPECTED_EOF
 
 
-async def test_failed_handshake_leaves_no_cycle():
-    near, far = wires()
-    await far.send(b"this is no TLS at all\r\n")
+async def no_cycle_is_left_by(far, near, error):
     gc.collect()
     gc.disable()
     try:
         watch = weakref.ref(near)
         try:
             await TLSStream.wrap(near, hostname="localhost", ssl_context=client_context())
-        except penstock.BrokenResourceError as exc:
-            assert exc.__cause__.reason == "WRONG_VERSION_NUMBER"
+        except error:
+            pass
+        else:
+            pytest.fail("the handshake has not failed")
         await near.aclose()
         del near
         await penstock.lowlevel.checkpoint()
-        assert watch() is None
+        return watch() is None
     finally:
         gc.enable()
-    await far.aclose()
+        await far.aclose()
+
+
+async def test_failed_handshake_leaves_no_cycle():
+    near, far = wires()
+    await far.send(b"this is no TLS at all\r\n")
+    ends = [near]
+    del near
+    assert await no_cycle_is_left_by(far, ends.pop(), penstock.BrokenResourceError)
+
+
+async def test_refused_certificate_leaves_no_cycle():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    near, far = wires()
+
+    async def serve():
+        with pytest.raises(penstock.BrokenResourceError):
+            await TLSStream.wrap(far, ssl_context=context)
+
+    async with penstock.create_task_group() as group:
+        group.start_soon(serve)
+        ends = [near]
+        del near
+        assert await no_cycle_is_left_by(far, ends.pop(), ssl.SSLCertVerificationError)

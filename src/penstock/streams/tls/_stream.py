@@ -1,24 +1,18 @@
 """A byte stream that encrypts what it sends and decrypts what it receives.
 
-Lives here: the state machine around :class:`ssl.SSLObject`, and nothing else; it reads from top to
-bottom.  The object itself does no I/O: ciphertext that came is fed to its incoming BIO, and what
-it leaves in its outgoing BIO is flushed to the transport.
+Lives here: how ciphertext travels between the engine and the transport, and the tasks that wait
+for it.  What is done with it, and what is asked of OpenSSL, lives in ``_engine``.
 
-Three rules keep a stream whole whatever is cancelled:
-
-1. Plaintext that was taken out of the object is returned, or kept in ``_plain``, at once: no
-   ``await`` stands between.
-2. Ciphertext that was taken out of the outgoing BIO stays in ``_unsent`` until the transport has
-   it: a record that is lost or torn makes all that follows unreadable.  Whoever flushes next goes
-   on where a cancelled flush has stopped.
-3. An object that has failed is not asked again: what it said stays in ``_failure``.
+Ciphertext that has left the engine stays in ``_unsent`` until the transport has it: a record that
+is lost or torn makes all that follows unreadable.  Whoever flushes next goes on where a cancelled
+flush has stopped.
 """
 
 from __future__ import annotations
 
 import ssl
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
@@ -32,10 +26,11 @@ from penstock._exceptions import (
 )
 from penstock._kin import with_kindred_keys
 from penstock._octets import octets_of
-from penstock._synchronization import Lock
+from penstock._synchronization import Event
 from penstock.abc import AnyByteStream, ByteReceiveStream, ByteStream
 from penstock.streams.tls._attributes import TLSAttribute
-from penstock.streams.tls._contexts import AnySSLContext, bio_pair, default_context
+from penstock.streams.tls._contexts import AnySSLContext, default_context
+from penstock.streams.tls._engine import FEED, Engine
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -44,15 +39,8 @@ __all__ = ("TLSStream",)
 
 #: Plaintext that is encrypted in one go: 64 KiB take some 40 us, and 16 KiB are one record.
 PIECE = 65536
-#: The most that one call takes out of the object: the contents of a record (RFC 8446, 5.1).
-RECORD = 16384
-#: The most ciphertext that is received in one go: three full records and what frames them.
-FEED = 65536
-#: The same after a feed that held no data.  The object does all records without data in one go,
-#: and a KeyUpdate of 27 bytes (RFC 8446, 4.6.3) takes 18 us: 64 KiB were 44 ms, 4 KiB are 3.
-CAUTIOUS_FEED = 4096
-#: What a feed that held no data costs of the ready budget, in bytes: all of it.
-FRUITLESS = 262144
+#: Bytes of the ready budget that a unit of the engine's effort stands for: 1,024 units use it up.
+BYTES_OF_EFFORT = 256
 #: How long closing, or an alert, waits for the peer, in seconds.
 PATIENCE = 2.0
 #: The same while a task waits for data, in seconds: it is set free by closing the transport.
@@ -66,34 +54,27 @@ class TLSStream(ByteStream):
     with the :exc:`ssl.SSLError` as its cause, and the peer is told by an alert.
     """
 
-    # I1  _unsent: ciphertext that has left the outgoing BIO and that the transport has not taken;
-    #     only the holder of _flushing changes it
-    # I2  the first _held bytes of the outgoing BIO may wait there for the next send: the session
+    # I1  _unsent: ciphertext that has left the engine and that the transport has not taken; only
+    #     the task that has set _flushing changes it
+    # I2  the first _held bytes that the engine has to send may wait for the next send: the session
     #     tickets of a server.  A peer that reads only what it waits for would block them, and we
     #     should wait for each other (RFC 8446, 4.6.1 lets them come at any time)
-    # I3  _feeds counts the receives from the transport: whoever wanted more bytes looks whether
-    #     somebody else has brought some meanwhile
-    # I4  _plain: plaintext that was taken out of the object before it was asked for; it comes
-    #     before whatever the object still has
+    # I3  _flushing, _feeding: a task sends, receives ciphertext; others wait for _flushed, _fed,
+    #     and look again.  No locks: with nobody else there, the two flags cost next to nothing
     __slots__ = (
         "__weakref__",
         "_backend",
         "_closed",
-        "_ended",
+        "_engine",
         "_eof_sent",
-        "_failure",
-        "_feed_size",
+        "_fed",
         "_feeding",
-        "_feeds",
+        "_flushed",
         "_flushing",
         "_held",
-        "_incoming",
-        "_outgoing",
         "_partial_send",
-        "_plain",
         "_reading",
         "_sized",
-        "_ssl",
         "_torn",
         "_truncated",
         "_unsent",
@@ -103,12 +84,7 @@ class TLSStream(ByteStream):
     )
 
     def __init__(
-        self,
-        transport_stream: AnyByteStream,
-        ssl_object: ssl.SSLObject,
-        incoming: ssl.MemoryBIO,
-        outgoing: ssl.MemoryBIO,
-        standard_compatible: bool,
+        self, transport_stream: AnyByteStream, engine: Engine, standard_compatible: bool
     ) -> None:
         #: The stream below.
         self.transport_stream: Any = transport_stream
@@ -116,23 +92,18 @@ class TLSStream(ByteStream):
         self.standard_compatible: bool = standard_compatible
         self._sized = isinstance(transport_stream, ByteReceiveStream)  # or one of objects
         self._backend: Backend = current_backend()
-        self._ssl = ssl_object
-        self._incoming = incoming
-        self._outgoing = outgoing
+        self._engine = engine
         self._unsent = b""
-        self._plain = memoryview(b"")
         self._held = 0
-        self._feeds = 0
-        self._feed_size = FEED
-        self._flushing, self._feeding = Lock(fast_acquire=True), Lock(fast_acquire=True)
+        self._flushing = self._feeding = False
+        self._flushed: Event | None = None
+        self._fed: Event | None = None
         self._reading = self._writing = False
         self._partial_send: int | None = None
         self._closed = False
         self._eof_sent = False
-        self._ended = False  # the peer has announced the end
         self._truncated = False  # the transport has ended
         self._torn = False  # a record was lost on the way to the transport
-        self._failure: ssl.SSLError | None = None
 
     # -- the handshake ---------------------------------------------------------------------
 
@@ -174,67 +145,69 @@ class TLSStream(ByteStream):
             ssl_context = default_context(server_side=server_side)
         ends = (ssl_context, server_side, hostname)
         if type(ssl_context) is ssl.SSLContext:
-            ssl_object, incoming, outgoing = bio_pair(*ends)
+            engine = Engine(*ends)
         else:  # others may block, as those do that ask the system about certificates
-            ssl_object, incoming, outgoing = await to_thread.run_sync(bio_pair, *ends)
-        stream = cls(transport_stream, ssl_object, incoming, outgoing, standard_compatible)
+            engine = await to_thread.run_sync(Engine, *ends)
+        stream = cls(transport_stream, engine, standard_compatible)
         await stream._shake_hands()
         return stream
 
     async def _shake_hands(self) -> None:
-        while True:
-            try:
-                self._ssl.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                pass
-            except ssl.SSLCertVerificationError:
-                await self._flush_alert()
-                raise
-            except ssl.SSLError as exc:
-                self._note_failure(exc)
-                await self._raise_failure()
+        engine = self._engine
+        while not engine.shake_hands():
             if self._truncated:
                 raise BrokenResourceError("the stream has ended in the middle of the TLS handshake")
             await self._flush()
             await self._feed()
-        if self._ssl.server_side and self._ssl.version() == "TLSv1.3":
-            self._held = self._outgoing.pending
+        if isinstance(engine.failure, ssl.SSLCertVerificationError):
+            await self._flush_alert()
+            try:
+                raise engine.failure
+            finally:
+                engine.failure = None  # whose traceback leads back to this frame
+        if engine.failure is not None:
+            await self._raise_failure()
+        if engine.object.server_side and engine.object.version() == "TLSv1.3":
+            self._held = engine.outgoing.pending
         else:
             await self._flush()
 
     # -- the transport ---------------------------------------------------------------------
 
     async def _feed(self) -> None:
-        """Receive ciphertext, unless somebody else does so meanwhile."""
-        feeds = self._feeds
-        await self._feeding.acquire()
+        """Receive ciphertext, or wait until somebody else has tried."""
+        if self._feeding:
+            self._fed = self._fed or Event()
+            await self._fed.wait()
+            return
+        self._feeding = True
         try:
-            if self._feeds != feeds:
-                return
-            try:
-                if self._sized:
-                    data = await self.transport_stream.receive(self._feed_size)
-                else:
-                    data = await self.transport_stream.receive()
-            except EndOfStream:
-                self._truncated = True
-            else:
-                self._incoming.write(data)
-            self._feeds += 1
+            transport = self.transport_stream
+            self._engine.feed(
+                await (transport.receive(FEED) if self._sized else transport.receive())
+            )
+        except EndOfStream:
+            self._truncated = True
         finally:
-            self._feeding.release()
+            self._feeding = False
+            if self._fed is not None:
+                self._fed.set()
+                self._fed = None
 
     async def _flush(self) -> None:
         """Have the transport send all ciphertext there is."""
-        await self._flushing.acquire()
+        outgoing = self._engine.outgoing
+        while self._flushing:
+            self._flushed = self._flushed or Event()
+            await self._flushed.wait()
+        self._flushing = True
         try:
-            while self._unsent or self._outgoing.pending:
+            while self._unsent or outgoing.pending:
                 if self._torn:
                     raise BrokenResourceError("a TLS record was lost when a send was cut short")
                 self._held = 0
                 if not self._unsent:
-                    self._unsent = self._outgoing.read()
+                    self._unsent = outgoing.read()
                 try:
                     await self.transport_stream.send(self._unsent)
                 except BusyResourceError:  # somebody else uses the transport; nothing was sent
@@ -244,7 +217,10 @@ class TLSStream(ByteStream):
                     raise
                 self._unsent = b""
         finally:
-            self._flushing.release()
+            self._flushing = False
+            if self._flushed is not None:
+                self._flushed.set()
+                self._flushed = None
 
     def _rest(self) -> bytes:
         """Return what a send that was cut short has left of ``_unsent``."""
@@ -261,7 +237,7 @@ class TLSStream(ByteStream):
 
         Sending alone could wait for a peer who himself waits until we have received.
         """
-        if self._outgoing.pending > FEED:  # he asks for answers, and takes none
+        if self._engine.outgoing.pending > FEED:  # he asks for answers, and takes none
             await self._flush()
 
         async def flush() -> None:
@@ -286,7 +262,7 @@ class TLSStream(ByteStream):
 
     async def _flush_alert(self) -> None:
         """Tell the peer what is wrong, if it listens."""
-        if self._flushing.locked():
+        if self._flushing:
             return  # whoever is at it sends that too
         deadline = self._backend.current_time() + PATIENCE
         with self._backend.create_cancel_scope(deadline=deadline, shield=False):
@@ -295,12 +271,9 @@ class TLSStream(ByteStream):
             except (BrokenResourceError, ClosedResourceError, BusyResourceError):
                 pass  # what is wrong is being raised already
 
-    def _note_failure(self, exc: ssl.SSLError) -> None:
-        self._failure = exc.with_traceback(None)  # whose frames hold this stream
-
     async def _raise_failure(self) -> NoReturn:
         """Give the stream up because of what the object said."""
-        failure = self._failure
+        failure = self._engine.failure
         assert failure is not None
         await self._flush_alert()
         raise BrokenResourceError(failure.reason or str(failure)) from failure
@@ -325,60 +298,33 @@ class TLSStream(ByteStream):
             while not self._backend.budget.spend():
                 self._check_loop()
                 await self._backend.settle()
+            engine = self._engine
             while not self._closed:
-                if data := self._at_hand(max_bytes):
+                data = engine.read(max_bytes)
+                if engine.effort > 16:
+                    self._backend.budget.spend_bytes(BYTES_OF_EFFORT * engine.effort)
+                if data:
                     return data
-                if self._ended:
+                if engine.ended:
                     raise EndOfStream
                 await self._read_on()
             raise ClosedResourceError
         finally:
             self._reading = False
 
-    def _at_hand(self, max_bytes: int) -> bytes:
-        """Return the plaintext that is there; what is amiss behind it is noted."""
-        chunks = []
-        fed = self._incoming.pending
-        if self._plain:
-            chunks.append(bytes(self._plain[:max_bytes]))
-            self._plain = self._plain[max_bytes:]
-            max_bytes -= len(chunks[0])
-        try:
-            while max_bytes and (self._incoming.pending or self._ssl.pending()):
-                if self._ended or self._failure is not None:
-                    break
-                if data := self._ssl.read(min(max_bytes, RECORD)):
-                    chunks.append(data)
-                    max_bytes -= len(data)
-                else:
-                    self._ended = True
-        except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLZeroReturnError:  # instead of b"", after our own announcement
-            self._ended = True
-        except ssl.SSLError as exc:
-            self._note_failure(exc)
-        if chunks:
-            if 2 * fed >= self._feed_size:
-                self._feed_size = min(4 * self._feed_size, FEED)
-        elif fed >= CAUTIOUS_FEED:
-            self._backend.budget.spend_bytes(FRUITLESS)
-            if fed > RECORD:
-                self._feed_size = CAUTIOUS_FEED
-        return b"".join(chunks)
-
     async def _read_on(self) -> None:
-        """Get more ciphertext, or raise why there will be none."""
-        if self._failure is not None:
+        """Get on with the ciphertext there is, get more, or raise why there will be none."""
+        engine = self._engine
+        if engine.failure is not None:
             await self._raise_failure()
-        if self._truncated:
+        elif engine.more:  # more than one step may do
+            await self._backend.checkpoint()
+        elif self._truncated:
             if self.standard_compatible:
                 raise BrokenResourceError("the stream has ended without an announcement")
-            self._ended = True
-        elif self._flushing.locked() or not (
-            self._unsent or self._outgoing.pending > self._held
-        ):  # nothing to send, or whoever sends takes it along
-            await self._feed()
+            engine.ended = True
+        elif self._flushing or not (self._unsent or engine.outgoing.pending > self._held):
+            await self._feed()  # nothing to send, or whoever sends takes it along
         else:
             await self._flush_beside_feed()
 
@@ -393,23 +339,27 @@ class TLSStream(ByteStream):
         return self._partial_send
 
     async def send(self, item: ReadableBuffer) -> None:
-        with octets_of(item) as octets:
-            await self._write([octets])
+        if type(item) is bytes:  # which nobody can resize
+            await self._write((item,))
+        else:
+            with octets_of(item) as octets:
+                await self._write((octets,))
 
     async def send_many(self, buffers: Iterable[ReadableBuffer]) -> None:
         with ExitStack() as stack:
             views = [stack.enter_context(octets_of(buffer)) for buffer in buffers]
             if sum(map(len, views)) <= PIECE:  # few records are better than many
-                views = [memoryview(b"".join(views))]
-            await self._write(views)
+                await self._write((b"".join(views),))
+            else:
+                await self._write(views)
 
-    async def _write(self, views: list[memoryview]) -> None:
+    async def _write(self, views: Sequence[bytes | memoryview]) -> None:
         if self._closed or self._eof_sent:
             raise ClosedResourceError
         if self._writing:
             raise BusyResourceError("writing to")
         self._writing = True
-        self._partial_send = 0
+        self._partial_send = sent = 0
         try:
             while not self._backend.budget.spend():
                 self._check_loop()
@@ -417,31 +367,29 @@ class TLSStream(ByteStream):
             for view in views:
                 offset = 0
                 while offset < len(view):
-                    offset += await self._write_piece(view[offset : offset + PIECE])
+                    if self._closed:
+                        raise ClosedResourceError
+                    if self._engine.failure is not None:
+                        await self._raise_failure()
+                    nbytes = self._engine.write(view[offset : offset + PIECE])
+                    if nbytes:
+                        offset += nbytes
+                        sent += nbytes
+                        self._partial_send = sent
+                        await self._flush()
+                    elif self._engine.failure is None:
+                        await self._write_on()
             self._partial_send = None
         finally:
             self._writing = False
 
-    async def _write_piece(self, piece: memoryview) -> int:
-        """Encrypt and send some of ``piece``; return how much."""
-        while True:
-            if self._closed:
-                raise ClosedResourceError
-            if self._failure is not None:
-                await self._raise_failure()
-            try:
-                nbytes = self._ssl.write(piece)
-            except ssl.SSLWantReadError:  # TLS 1.2: the peer renegotiates
-                if self._truncated:
-                    raise BrokenResourceError("the stream has ended") from None
-                await self._flush()
-                await self._feed()
-            except ssl.SSLError as exc:
-                self._note_failure(exc)
-            else:
-                self._partial_send += nbytes  # type: ignore[operator]  # see _write()
-                await self._flush()
-                return nbytes
+    async def _write_on(self) -> None:
+        """Get what the peer has to say before anything can be sent (TLS 1.2: it renegotiates)."""
+        if self._truncated:
+            raise BrokenResourceError("the stream has ended")
+        await self._flush()
+        if self._engine.hand_over() < 0:
+            await self._feed()
 
     # -- the end ---------------------------------------------------------------------------
 
@@ -458,7 +406,7 @@ class TLSStream(ByteStream):
             raise ClosedResourceError
         if self._writing:
             raise BusyResourceError("writing to")
-        version = self._ssl.version()
+        version = self._engine.object.version()
         if version != "TLSv1.3":
             raise NotImplementedError(
                 f"send_eof() requires at least TLSv1.3; current session uses {version}"
@@ -469,17 +417,10 @@ class TLSStream(ByteStream):
         await self._flush()
 
     def _announce_end(self) -> None:
-        """Put a close_notify into the outgoing BIO; again: do nothing."""
-        if self._eof_sent:
-            return
-        self._eof_sent = True
-        # The object would take a record that is there for the peer's answer, and lose it.
-        self._plain = memoryview(self._at_hand(sys.maxsize))
-        if self._failure is None:
-            try:
-                self._ssl.unwrap()
-            except ssl.SSLError:  # it wants to read the peer's announcement, or is broken anyway
-                pass
+        """Have the engine announce the end; again: do nothing."""
+        if not self._eof_sent:
+            self._eof_sent = True
+            self._engine.announce_end()
 
     async def unwrap(self) -> tuple[Any, bytes]:
         """End the encryption and go on with the transport in the clear.
@@ -505,22 +446,23 @@ class TLSStream(ByteStream):
             self._check_loop()
             await self._backend.checkpoint_if_cancelled()
             await self._end_both()
-            if self._plain:
+            if self._engine.kept:
                 raise BrokenResourceError("the peer has sent data that was not received")
             if self._closed:
                 raise ClosedResourceError
         finally:
             self._reading = self._writing = False
         self._closed = True
-        return self.transport_stream, self._incoming.read()
+        return self.transport_stream, self._engine.leftover()
 
     async def _end_both(self) -> None:
         """Announce the end, and wait for the peer's announcement or for data."""
+        engine = self._engine
         self._announce_end()
-        self._plain = memoryview(self._at_hand(sys.maxsize))
-        while not self._ended and not self._plain:
+        engine.kept = engine.read(sys.maxsize)
+        while not engine.ended and not engine.kept:
             await self._read_on()  # which sends as well: the peer may be doing the same
-            self._plain = memoryview(self._at_hand(sys.maxsize))
+            engine.kept = engine.read(sys.maxsize)
         await self._flush()
 
     async def aclose(self) -> None:
@@ -538,9 +480,9 @@ class TLSStream(ByteStream):
             await self.transport_stream.aclose()
 
     async def _part(self) -> None:
-        if self._truncated or self._torn or self._flushing.locked():
+        if self._truncated or self._torn or self._flushing:
             return  # the peer has gone, or a task that sends is stuck: closing sets it free
-        waited_for = self._reading or self._feeding.locked()
+        waited_for = self._reading or self._feeding
         deadline = self._backend.current_time() + (BRIEF if waited_for else PATIENCE)
         with self._backend.create_cancel_scope(deadline=deadline, shield=False):
             try:
@@ -549,15 +491,15 @@ class TLSStream(ByteStream):
                     await self._flush()
                 else:
                     await self._end_both()
-                    while not self._ended:
-                        self._plain = memoryview(b"")
+                    while not self._engine.ended:
+                        self._engine.kept = b""
                         await self._end_both()
             except (BrokenResourceError, ClosedResourceError, BusyResourceError):
                 pass  # what the peer did
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        ssl_object = self._ssl
+        ssl_object = self._engine.object
         server_side = ssl_object.server_side
         own: dict[Any, Callable[[], Any]] = {
             TLSAttribute.alpn_protocol: ssl_object.selected_alpn_protocol,
