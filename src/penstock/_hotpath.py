@@ -12,6 +12,7 @@ __all__ = (
     "IMPLEMENTATION",
     "NOTHING",
     "REASON",
+    "FlagProbe",
     "ItemQueue",
     "Poller",
     "ReadyBudget",
@@ -61,6 +62,7 @@ else:
 #: ``"compiled"`` or ``"pure"``.
 IMPLEMENTATION: str = _twin.__name__.removeprefix("penstock._")
 NOTHING = _twin.NOTHING
+FlagProbe = _twin.FlagProbe
 ItemQueue = _twin.ItemQueue
 Poller = _twin.Poller
 ReadyBudget = _twin.ReadyBudget

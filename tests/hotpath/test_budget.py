@@ -1,5 +1,8 @@
 """What the ready budget promises, asked of each twin in turn."""
 
+import gc
+import weakref
+
 import pytest
 from fakes import in_thread
 
@@ -276,3 +279,98 @@ def test_probe_that_fails_takes_nothing(twin):
     with pytest.raises(ZeroDivisionError):
         budget.spend()
     assert budget.left == 3
+
+
+class SlottedOwner:
+    __slots__ = ("holder",)
+
+    def __init__(self, holder):
+        self.holder = holder
+
+
+class SlottedHolder:
+    __slots__ = ("flag",)
+
+    def __init__(self, flag):
+        self.flag = flag
+
+
+class PlainOwner:
+    def __init__(self, holder):
+        self.holder = holder
+
+
+class PlainHolder:
+    def __init__(self, flag):
+        self.flag = flag
+
+
+@pytest.mark.parametrize("owner", [SlottedOwner, PlainOwner])
+@pytest.mark.parametrize("holder", [SlottedHolder, PlainHolder])
+def test_flag_probe_follows_what_is_there_now(twin, owner, holder):
+    variables = {}
+    probe = twin.FlagProbe(variables, "owner", "holder", "flag")
+    budget = twin.ReadyBudget(probe=probe)
+    assert probe() is budget.alert is True  # nobody there
+    for _ in range(2):
+        for flag in (False, True, False, 0, 1):
+            variables["owner"] = owner(holder(flag))
+            assert [probe(), budget.alert, budget.spend()] == [flag, flag, not flag]
+        variables["owner"].holder = holder(True)
+        assert not budget.spend()
+        variables["owner"].holder.flag = False
+        assert budget.spend()
+        del variables["owner"].holder.flag
+        assert not budget.spend()
+        del variables["owner"].holder
+        assert not budget.spend()
+        del variables["owner"]
+        assert not budget.spend()
+    assert budget.left == 256 - 8
+    budget._check()
+
+
+def test_flag_probe_is_not_misled_by_objects_of_other_types(twin):
+    variables = {}
+    probe = twin.FlagProbe(variables, "owner", "holder", "flag")
+    for flag in (False, True, False):
+        for owner in (SlottedOwner, PlainOwner):
+            for holder in (PlainHolder, SlottedHolder):
+                variables["owner"] = owner(holder(flag))
+                assert probe() is flag
+                assert probe() is flag
+
+
+def test_flag_probe_lets_other_errors_out(twin):
+    class Holder:
+        @property
+        def flag(self):
+            raise ZeroDivisionError
+
+    budget = twin.ReadyBudget(
+        probe=twin.FlagProbe({"owner": PlainOwner(Holder())}, "owner", "holder", "flag")
+    )
+    with pytest.raises(ZeroDivisionError):
+        budget.spend()
+    assert budget.left == 256
+
+
+def test_flag_probe_wants_a_dictionary(twin):
+    with pytest.raises(TypeError, match="variables must be a dictionary, not list"):
+        twin.FlagProbe([], "owner", "holder", "flag")
+
+
+def test_flag_probe_that_refers_to_its_budget_is_collected(twin):
+    variables = {}
+    variables["budget"] = twin.ReadyBudget(
+        probe=twin.FlagProbe(variables, "owner", "holder", "flag")
+    )
+    variables["gone"] = gone = SlottedSet()
+    seen = weakref.ref(gone)
+    del variables, gone
+    gc.collect()
+    assert seen() is None
+
+
+class SlottedSet(set):
+    """Something that can be referred to weakly."""

@@ -1,3 +1,20 @@
+cdef class FlagProbe:
+    # I1  holder_at is where an object of the type owners has its slot of the name holder, flag_at
+    #     where one of the type holders has that of the name flag; while there are none, these
+    #     types are None
+    cdef dict _variables
+    cdef object _key
+    cdef object _holder
+    cdef object _flag
+    cdef object _owners
+    cdef object _holders
+    cdef Py_ssize_t _holder_at
+    cdef Py_ssize_t _flag_at
+
+    cdef bint look(self) except -1
+    cdef bint look_by_name(self) except -1
+
+
 cdef class ReadyBudget:
     # I1  0 <= left <= size and 0 <= stash <= size
     # I2  while held (holds > 0 or size == 1), left <= 1 and what remains until the yield is in
@@ -11,6 +28,7 @@ cdef class ReadyBudget:
     cdef Py_ssize_t _holds       # how many have asked for a look at every operation
     cdef unsigned long _thread
     cdef object _probe           # None, or called before each operation
+    cdef FlagProbe _flag         # the probe, if it is one of these: asked without a call
 
     cdef bint take(self) except -1
     cdef void take_bytes(self, Py_ssize_t nbytes) noexcept

@@ -1,5 +1,6 @@
 """The compiled twins of the kernels; the extension modules are built beside this file."""
 
+from penstock._compiled.budget import FlagProbe as FlagProbe
 from penstock._compiled.budget import ReadyBudget as ReadyBudget
 from penstock._compiled.buffer import ReceiveBuffer as ReceiveBuffer
 from penstock._compiled.poller import Poller as Poller

@@ -7,10 +7,11 @@ into its slow path and looks.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import get_ident
+from typing import Any
 
-__all__ = ("ReadyBudget",)
+__all__ = ("FlagProbe", "ReadyBudget")
 
 #: Operations between two yields.  A turn of a stock asyncio loop costs 2.2 us: spread over 64
 #: operations that was 34 ns, a sixth of a ready send; over 256 it is 9.  256 sends and receives of
@@ -18,6 +19,38 @@ __all__ = ("ReadyBudget",)
 OPERATIONS = 256
 #: Bytes of ready work that end the budget like its last operation does: about 50 us of copying.
 BYTES = 262_144
+
+
+class FlagProbe:
+    """Tell whether a flag is set on an attribute of what a mapping holds just now.
+
+    For event loops that keep their current task in a dictionary and tell nobody when it is
+    cancelled.  Compiled, a look at the
+    slots of objects takes 5 ns.
+
+    Args:
+        variables: Where the owner of the attribute is found; a dictionary.
+        key: Under which name.
+        holder: Attribute of the owner: what has the flag.
+        flag: Attribute of that.
+    """
+
+    __slots__ = ("_flag", "_holder", "_key", "_variables")
+
+    def __init__(self, variables: Mapping[str, Any], key: str, holder: str, flag: str) -> None:
+        if type(variables) is not dict:
+            raise TypeError(f"variables must be a dictionary, not {type(variables).__name__}")
+        self._variables = variables
+        self._key = key
+        self._holder = holder
+        self._flag = flag
+
+    def __call__(self) -> bool:
+        """Return whether the flag is set, or nothing is there that could tell."""
+        try:
+            return bool(getattr(getattr(self._variables[self._key], self._holder), self._flag))
+        except (AttributeError, KeyError):
+            return True
 
 
 class ReadyBudget:

@@ -20,7 +20,7 @@ from penstock._backends._tasks import TaskInfo
 from penstock._backends.trio.groups import TrioTaskGroup
 from penstock._backends.trio.scopes import TrioCancelScope
 from penstock._exceptions import BusyResourceError, ClosedResourceError
-from penstock._hotpath import ReadyBudget
+from penstock._hotpath import FlagProbe, ReadyBudget
 
 __all__ = ("TrioBackend", "current")
 
@@ -59,16 +59,11 @@ def _cancellation_probe() -> Callable[[], bool]:
     question, ``current_effective_deadline()``, walks all scopes of the task; the flag that Trio
     itself looks at is read instead where it is there.
     """
-    context = trio._core._run.GLOBAL_RUN_CONTEXT
     if isinstance(getattr(_status(current_task()), "effectively_cancelled", None), bool):
-
-        def probe() -> bool:
-            try:
-                return context.task._cancel_status.effectively_cancelled
-            except AttributeError:  # not in a task of Trio's: whoever declines will say so
-                return True
-
-        return probe
+        # What this thread has in there: the same dictionary as long as the thread lives.
+        variables = vars(trio._core._run.GLOBAL_RUN_CONTEXT)
+        # Outside Trio's tasks it says yes: whoever declines then will say so.
+        return FlagProbe(variables, "task", "_cancel_status", "effectively_cancelled")
     return lambda: trio.current_effective_deadline() == -math.inf
 
 
