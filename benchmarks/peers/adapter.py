@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from peers.bulk import Transfer
+    from benchmarks.peers.bulk import Transfer
 
 __all__ = (
     "DELIMITER",

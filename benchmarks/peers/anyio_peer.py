@@ -14,7 +14,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.stapled import StapledObjectStream
 from anyio.streams.tls import TLSListener, TLSStream
 
-from peers.adapter import (
+from benchmarks.peers.adapter import (
     Function,
     Main,
     Reader,
@@ -25,7 +25,7 @@ from peers.adapter import (
     in_chunks,
     new_eager_loop,
 )
-from peers.bulk import Transfer
+from benchmarks.peers.bulk import Transfer
 
 
 def run(main: Main, loop: str) -> int:

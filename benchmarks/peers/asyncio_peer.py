@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 
-from peers.adapter import (
+from benchmarks.peers.adapter import (
     MAX_BYTES,
     Function,
     Main,
@@ -17,7 +17,7 @@ from peers.adapter import (
     in_chunks,
     new_eager_loop,
 )
-from peers.bulk import Transfer
+from benchmarks.peers.bulk import Transfer
 
 
 def run(main: Main, loop: str) -> int:

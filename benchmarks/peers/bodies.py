@@ -13,7 +13,7 @@ from random import randbytes
 from time import process_time_ns
 from typing import Any
 
-from peers.adapter import DELIMITER, MAX_BYTES, Function, Peer, Receive
+from benchmarks.peers.adapter import DELIMITER, MAX_BYTES, Function, Peer, Receive
 
 __all__ = (
     "CHILDREN",
@@ -271,7 +271,7 @@ async def frames(source: str, peer: Peer, count: int, verify: bool) -> int:
 
 async def tls_bulk(peer: Peer, count: int, verify: bool) -> int:
     """Send pieces of 64 KiB over TLS, and receive each before the next is sent."""
-    from peers.certificates import contexts  # not needed by the others
+    from benchmarks.peers.certificates import contexts  # not needed by the others
 
     pieces = [randbytes(PIECE) for _ in range(16)]
     async with peer.encrypted(*contexts()) as (send, receive):

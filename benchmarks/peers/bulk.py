@@ -13,10 +13,10 @@ from itertools import repeat
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from peers.processes import compiled, loaded, server, serving
+from benchmarks.peers.processes import compiled, loaded, server, serving
 
 if TYPE_CHECKING:
-    from peers.contenders import Contender
+    from benchmarks.peers.contenders import Contender
 
 __all__ = ("Transfer", "measure")
 
@@ -32,7 +32,7 @@ Send = Callable[[bytes], Awaitable[object]]
 def measure(
     direction: str, piece: int, contender: Contender, loop: str, length: int
 ) -> dict[str, Any]:
-    """Return the CPU of the server per MB, the median of the timed windows.
+    """Return the CPU of the server per MB, and the MB per second: medians of the timed windows.
 
     The least would not do: while the server is held up, bytes go into the system's buffers for
     which it pays in another window.
@@ -54,7 +54,8 @@ def measure(
             arguments = (direction, address, pid, WINDOWS, seconds / WINDOWS)
             windows = loaded([load, *map(str, arguments)], seconds)
     cost = median(window["cpu_ns"] / window["bytes"] for window in windows) * 1e6
-    return {"cost": cost, "windows": windows}
+    rate = median(window["bytes"] / window["seconds"] for window in windows) / 1e6
+    return {"cost": cost, "rate": rate, "windows": windows}
 
 
 class Transfer:

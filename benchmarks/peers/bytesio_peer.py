@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 
-from peers.adapter import Reader
-from peers.asyncio_peer import run
+from benchmarks.peers.adapter import Reader
+from benchmarks.peers.asyncio_peer import run
 
 __all__ = ("reader", "run")
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module, metadata
+from importlib import import_module, util
 from typing import TYPE_CHECKING, cast
 
-if TYPE_CHECKING:
-    from peers.adapter import Peer
+from benchmarks.machine import found_compiler
 
-__all__ = ("CONTENDERS", "Contender")
+if TYPE_CHECKING:
+    from benchmarks.peers.adapter import Peer
+
+__all__ = ("CONTENDERS", "Contender", "missing")
 
 LOOPS = ("asyncio", "uvloop", "eager", "trio")
 
@@ -23,10 +25,12 @@ class Contender:
     loops: tuple[str, ...]
     title: str
     hotpath: str | None = None
+    #: The module without which it cannot take part.
+    needs: str | None = None
 
     def load(self) -> Peer:
         """Import the adapter; ``PENSTOCK_HOTPATH`` must have been set before."""
-        return cast("Peer", import_module(f"peers.{self.adapter}"))
+        return cast("Peer", import_module(f"benchmarks.peers.{self.adapter}"))
 
 
 CONTENDERS = {
@@ -34,12 +38,19 @@ CONTENDERS = {
     for contender in (
         Contender("penstock", "penstock_peer", LOOPS, "penstock, compiled", "compiled"),
         Contender("penstock-pure", "penstock_peer", LOOPS, "penstock, pure", "pure"),
-        Contender("anyio", "anyio_peer", LOOPS, "AnyIO"),
+        Contender("anyio", "anyio_peer", LOOPS, "AnyIO", needs="anyio"),
         Contender("trio", "trio_peer", ("trio",), "Trio"),
         Contender(
             "asyncio", "asyncio_peer", ("asyncio", "uvloop", "eager"), "asyncio streams and queues"
         ),
         Contender("protocol", "protocol_peer", ("asyncio", "uvloop"), "raw callback Protocol"),
+        Contender(
+            "aiofastnet",
+            "aiofastnet_peer",
+            ("asyncio", "uvloop"),
+            "the same Protocol on aiofastnet",
+            needs="aiofastnet",
+        ),
         Contender("bytesio", "bytesio_peer", ("asyncio",), "awaited BytesIO (the limit)"),
         Contender("sslobject", "sslobject_peer", ("asyncio",), "bare SSLObject (the limit)"),
         Contender("blocking", "blocking_peer", ("blocking",), "blocking sockets"),
@@ -47,13 +58,18 @@ CONTENDERS = {
     )
 }
 
+#: What a loop cannot run without.
+LOOP_MODULES = {"uvloop": "uvloop", "trio": "trio"}
 
-def versions() -> dict[str, str]:
-    """Return the versions of the libraries that are installed."""
-    found = {}
-    for name in ("penstock", "anyio", "trio", "uvloop"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            pass  # penstock runs from a source tree, an optional peer is missing
-    return found
+
+def missing(contender: str, loop: str, compiles: bool) -> str | None:
+    """Return what is not installed of what a contender on a loop needs; None if all is there.
+
+    ``compiles`` says whether the workload needs a program in C as well.
+    """
+    if compiles and not found_compiler():
+        return "a C compiler"
+    for module in (CONTENDERS[contender].needs, LOOP_MODULES.get(loop)):
+        if module and not util.find_spec(module):
+            return module
+    return None

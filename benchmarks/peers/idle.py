@@ -15,10 +15,10 @@ from pathlib import Path
 from socket import create_connection, socket
 from typing import TYPE_CHECKING, Any
 
-from peers.processes import PATIENCE, server, serving
+from benchmarks.peers.processes import PATIENCE, server, serving
 
 if TYPE_CHECKING:
-    from peers.contenders import Contender
+    from benchmarks.peers.contenders import Contender
 
 __all__ = ("measure",)
 

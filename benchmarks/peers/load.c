@@ -7,7 +7,9 @@
  * Every request differs (connection and number are written into it) and every byte that comes
  * back is compared, in the warm-up and in the timed windows alike.  PID is the server: its CPU
  * clock is read at both ends of each of the WINDOWS of SECONDS that follow the warm-up, which is
- * as long as one of them.  Prints {"requests", "seconds", "cpu_ns"} for each window.
+ * as long as one of them.  Prints {"requests", "seconds", "cpu_ns", "p50_ns", "p99_ns"} for each
+ * window: the last two are what half, and all but a hundredth, of its requests took at most, from
+ * before the first byte was sent until the last one had come back.
  *
  * "tls" is for the program that was compiled with -DTLS, which knows nothing else and checks no
  * certificate.
@@ -33,11 +35,15 @@
 #include <openssl/ssl.h>
 #endif
 
-enum { MAX_BYTES = 65536, EVENTS = 256, PATIENCE_MS = 5000 };
+enum { MAX_BYTES = 1 << 20, EVENTS = 256, PATIENCE_MS = 5000 };
 
 struct connection {
     int fd;
-    size_t received;        /* bytes of the reply to the request under way */
+    uint32_t number;
+    size_t sent;            /* bytes of the request under way */
+    size_t received;        /* bytes of the reply to it */
+    int blocked;            /* whether the rest of the request waits for room */
+    int64_t begun;          /* when the request was */
     uint64_t requests;
     unsigned char *request;
 #ifdef TLS
@@ -61,6 +67,30 @@ static int64_t read_clock(clockid_t clock) {
     if (clock_gettime(clock, &now) < 0)
         die("clock_gettime");
     return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+/* Latencies of one window, in buckets that are at most 1/64 of what is in them wide. */
+enum { FINE = 6, BUCKETS = (64 - FINE + 1) << FINE };
+static uint64_t latencies[BUCKETS];
+
+static void note(uint64_t ns) {
+    int shift = ns >> FINE ? 63 - __builtin_clzll(ns) - FINE : 0;
+
+    latencies[((uint64_t)shift << FINE) + (ns >> shift)]++;
+}
+
+/* Returns what of the latencies so noted the given share is not above, to the middle of a bucket. */
+static uint64_t quantile(uint64_t requests, double share) {
+    uint64_t wanted = requests * share, seen = 0;
+    int bucket = 0;
+
+    while (bucket < BUCKETS - 1 && (seen += latencies[bucket]) <= wanted)
+        bucket++;
+    if (bucket < 2 << FINE)
+        return bucket;
+    int shift = (bucket >> FINE) - 1;
+    uint64_t low = (uint64_t)(bucket - (shift << FINE)) << shift;
+    return low + (UINT64_C(1) << shift) / 2;
 }
 
 /* Returns a socket that is connected. */
@@ -103,6 +133,7 @@ static void encrypt(struct connection *c) {
     if (!context)
         context = SSL_CTX_new(TLS_client_method());
     c->ssl = SSL_new(context);
+    SSL_set_mode(c->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE);
     if (!c->ssl || !SSL_set_fd(c->ssl, c->fd) || SSL_connect(c->ssl) != 1)
         die("TLS handshake");
     if (fcntl(c->fd, F_SETFL, O_NONBLOCK) < 0)
@@ -110,7 +141,12 @@ static void encrypt(struct connection *c) {
 }
 
 static ssize_t put(struct connection *c, const void *data, size_t size) {
-    return SSL_write(c->ssl, data, size) == (int)size ? (ssize_t)size : -1;
+    int n = SSL_write(c->ssl, data, size);
+
+    if (n > 0)
+        return n;
+    errno = SSL_get_error(c->ssl, n) == SSL_ERROR_WANT_WRITE ? EAGAIN : EPROTO;
+    return -1;
 }
 
 static ssize_t get(struct connection *c, void *data, size_t size) {
@@ -131,7 +167,7 @@ static ssize_t get(struct connection *c, void *data, size_t size) {
 }
 #else
 static ssize_t put(struct connection *c, const void *data, size_t size) {
-    return send(c->fd, data, size, MSG_NOSIGNAL);
+    return send(c->fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static ssize_t get(struct connection *c, void *data, size_t size) {
@@ -139,17 +175,34 @@ static ssize_t get(struct connection *c, void *data, size_t size) {
 }
 #endif
 
-/* The socket blocks, but never for long: the reply to what came before has been read. */
-static void send_request(struct connection *c, size_t size) {
-    c->requests++;
-    memcpy(c->request, &c->requests, sizeof c->requests);
-    c->received = 0;
-    for (size_t sent = 0; sent < size;) {
-        ssize_t n = put(c, c->request + sent, size - sent);
-        if (n < 0)
+/* Sends as much of the request as there is room for, and has epoll say when there is more. */
+static void push(struct connection *c, int epoll, size_t size) {
+    int blocked = 0;
+
+    while (c->sent < size && !blocked) {
+        ssize_t n = put(c, c->request + c->sent, size - c->sent);
+        if (n >= 0)
+            c->sent += n;
+        else if (errno == EAGAIN)
+            blocked = 1;
+        else
             die("send");
-        sent += n;
     }
+    errno = 0;
+    if (blocked == c->blocked)
+        return;
+    c->blocked = blocked;
+    struct epoll_event event = {.events = EPOLLIN | (blocked ? EPOLLOUT : 0), .data.u32 = c->number};
+    if (epoll_ctl(epoll, EPOLL_CTL_MOD, c->fd, &event) < 0)
+        die("epoll_ctl");
+}
+
+static void send_request(struct connection *c, int epoll, size_t size) {
+    c->requests++;
+    memcpy(c->request, &c->requests, size < sizeof c->requests ? size : sizeof c->requests);
+    c->sent = c->received = 0;
+    c->begun = read_clock(CLOCK_MONOTONIC);
+    push(c, epoll, size);
 }
 
 /* Returns whether the reply is complete. */
@@ -166,7 +219,7 @@ static int receive_reply(struct connection *c, size_t size) {
     errno = 0;
     if (n == 0)
         die("a connection has ended, or a datagram was empty");
-    if (c->received + n > size)
+    if (c->received + n > c->sent)
         die("the server sent more than it got");
     if (memcmp(buffer, c->request + c->received, n) != 0)
         die("request %llu came back changed", (unsigned long long)c->requests);
@@ -183,8 +236,8 @@ int main(int argc, char **argv) {
     int count = atoi(argv[3]), size = atoi(argv[4]);
     int windows = atoi(argv[6]);
     int64_t length = atof(argv[7]) * 1e9;
-    if (count < 1 || size < (int)sizeof(uint64_t) || size > MAX_BYTES || windows < 1)
-        die("CONNECTIONS and WINDOWS must be at least 1, BYTES in 8..%d", MAX_BYTES);
+    if (count < 1 || size < 1 || size > MAX_BYTES || windows < 1)
+        die("CONNECTIONS and WINDOWS must be at least 1, BYTES in 1..%d", MAX_BYTES);
 
     clockid_t server_cpu;
     errno = clock_getcpuclockid(atoi(argv[5]), &server_cpu);
@@ -197,6 +250,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < count; i++) {
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
         prepare(&connections[i], connected(argv[1], argv[2]), size, i);
+        connections[i].number = i;
 #ifdef TLS
         encrypt(&connections[i]);
 #endif
@@ -204,7 +258,7 @@ int main(int argc, char **argv) {
             die("epoll_ctl");
     }
     for (int i = 0; i < count; i++)
-        send_request(&connections[i], size);
+        send_request(&connections[i], epoll, size);
 
     int64_t begin = read_clock(CLOCK_MONOTONIC), cpu = 0;
     uint64_t requests = 0;
@@ -219,25 +273,32 @@ int main(int argc, char **argv) {
             die("no reply for %d ms", PATIENCE_MS);
         for (int i = 0; i < ready; i++) {
             struct connection *c = &connections[events[i].data.u32];
-            if (!receive_reply(c, size))
+            if (events[i].events & EPOLLOUT)
+                push(c, epoll, size);
+            if (!(events[i].events & ~EPOLLOUT) || !receive_reply(c, size))
                 continue;
+            note(read_clock(CLOCK_MONOTONIC) - c->begun);
             requests++;
             if (window == windows)
                 open--;
             else
-                send_request(c, size);
+                send_request(c, epoll, size);
         }
         int64_t now = read_clock(CLOCK_MONOTONIC);
         if (window == windows || now < begin + length)
             continue;
         int64_t cpu_now = read_clock(server_cpu);
         if (window >= 0)
-            printf("{\"requests\": %llu, \"seconds\": %.3f, \"cpu_ns\": %lld}\n",
-                   (unsigned long long)requests, (now - begin) / 1e9, (long long)(cpu_now - cpu));
+            printf("{\"requests\": %llu, \"seconds\": %.3f, \"cpu_ns\": %lld, "
+                   "\"p50_ns\": %llu, \"p99_ns\": %llu}\n",
+                   (unsigned long long)requests, (now - begin) / 1e9, (long long)(cpu_now - cpu),
+                   (unsigned long long)quantile(requests, 0.5),
+                   (unsigned long long)quantile(requests, 0.99));
         window++;
         begin = now;
         cpu = cpu_now;
         requests = 0;
+        memset(latencies, 0, sizeof latencies);
     }
     return 0;
 }

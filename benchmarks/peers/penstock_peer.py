@@ -14,7 +14,7 @@ from contextlib import (
 from io import BytesIO
 
 import penstock
-from peers.adapter import (
+from benchmarks.peers.adapter import (
     Function,
     Main,
     Reader,
@@ -26,7 +26,7 @@ from peers.adapter import (
     in_chunks,
     new_eager_loop,
 )
-from peers.bulk import Transfer
+from benchmarks.peers.bulk import Transfer
 from penstock.abc import ByteReceiveStream, ByteStream, SocketAttribute, SocketStream
 from penstock.streams.broadcast import BroadcastSendStream
 from penstock.streams.buffered import BufferedByteReceiveStream

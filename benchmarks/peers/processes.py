@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from peers.contenders import Contender
+    from benchmarks.peers.contenders import Contender
 
 __all__ = ("compiled", "loaded", "server", "serving")
 
@@ -40,7 +40,7 @@ def compiled(name: str, directory: str, *flags: str) -> str:
 
 def serving(contender: Contender, loop: str, *what: object) -> list[str]:
     """Return the command that serves ``what``, by serve.py."""
-    return [sys.executable, "-m", "peers.serve", contender.name, loop, *map(str, what)]
+    return [sys.executable, "-m", "benchmarks.peers.serve", contender.name, loop, *map(str, what)]
 
 
 def pinned_to(cpu: int) -> Callable[[], None]:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import cast
 
-from peers.asyncio_peer import run
-from peers.bulk import Transfer
+from benchmarks.peers.asyncio_peer import run
+from benchmarks.peers.bulk import Transfer
 
 __all__ = (
     "run",

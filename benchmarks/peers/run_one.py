@@ -1,6 +1,6 @@
 """Measure one contender on one workload and one loop, in this process; print one line of JSON.
 
-``python -m peers.run_one CONTENDER WORKLOAD LOOP [--quick]`` with ``benchmarks`` on the path.
+``python -m benchmarks.peers.run_one CONTENDER WORKLOAD LOOP [--quick]`` in a checkout.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import os
 import sys
 from typing import Any
 
-from peers.bodies import bare_await
-from peers.contenders import CONTENDERS, Contender, versions
-from peers.workloads import WORKLOADS, Workload
+from benchmarks.machine import versions
+from benchmarks.peers.bodies import bare_await
+from benchmarks.peers.contenders import CONTENDERS, Contender
+from benchmarks.peers.workloads import WORKLOADS, Workload
 
 PASSES = 3
 

@@ -1,4 +1,4 @@
-"""The server under test: ``python -m peers.serve CONTENDER LOOP KIND [PIECE]``.
+"""The server under test: ``python -m benchmarks.peers.serve CONTENDER LOOP KIND [PIECE]``.
 
 KIND is "tcp", "tls", "udp" or "unix" to echo, "in" or "out" for bulk transfers of PIECE bytes at a
 time.  It prints its port, or its abstract name without the null byte.  SIGUSR1 makes it collect
@@ -12,8 +12,8 @@ import os
 import signal
 import sys
 
-from peers.bulk import Transfer
-from peers.contenders import CONTENDERS
+from benchmarks.peers.bulk import Transfer
+from benchmarks.peers.contenders import CONTENDERS
 
 
 def announce(address: int | str) -> None:
@@ -33,7 +33,9 @@ def main() -> None:
         if kind == "unix":
             await peer.serve_unix_echo(f"\0peers-{os.getpid()}", announce)
         elif kind == "tls":
-            from peers.certificates import contexts  # the others start, and hold, less without it
+            from benchmarks.peers.certificates import (
+                contexts,  # the others start, and hold, less without it
+            )
 
             await peer.serve_tls_echo(announce, contexts()[0])
         elif kind in ("in", "out"):

@@ -6,8 +6,8 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from peers.adapter import ReceiveBytes, SendBytes
-from peers.asyncio_peer import run
+from benchmarks.peers.adapter import ReceiveBytes, SendBytes
+from benchmarks.peers.asyncio_peer import run
 
 __all__ = ("encrypted", "run")
 

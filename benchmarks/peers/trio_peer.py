@@ -8,8 +8,8 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 
 import trio
 
-from peers.adapter import Function, Main, Receive, Send
-from peers.bulk import Transfer
+from benchmarks.peers.adapter import Function, Main, Receive, Send
+from benchmarks.peers.bulk import Transfer
 
 
 def run(main: Main, loop: str) -> int:

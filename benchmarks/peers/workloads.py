@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from peers import bulk, echo, idle
-from peers.bodies import (
+from benchmarks.peers import bulk, echo, idle
+from benchmarks.peers.bodies import (
     CHILDREN,
     READY_ITEMS,
     RECEIVERS,
@@ -29,7 +29,7 @@ from peers.bodies import (
     spawn,
     tls_bulk,
 )
-from peers.contenders import Contender
+from benchmarks.peers.contenders import Contender
 
 __all__ = ("SCALES", "WORKLOADS", "Workload")
 
@@ -59,6 +59,8 @@ class Workload:
     server: Server | None = None
     #: One of SCALES.
     scale: str = "ns"
+    #: Whether it takes a program in C, such as the load generator.
+    compiles: bool = False
 
     def scaled(self, quick: bool) -> int:
         """Return how much to do."""
@@ -69,6 +71,7 @@ PENSTOCK = ("penstock", "penstock-pure")
 CHANNELS = (*PENSTOCK, "anyio", "trio", "asyncio")
 READERS = (*PENSTOCK, "anyio", "asyncio", "bytesio")
 FRAMERS = (*PENSTOCK, "anyio")
+SERVERS = ("asyncio", "protocol", "aiofastnet")
 
 #: Where it makes a difference how tasks start.
 TASK_LOOPS = ("asyncio", "uvloop", "eager", "trio")
@@ -219,47 +222,52 @@ WORKLOADS = {
             "tcp-echo",
             "TCP echo, 1 KiB, 50 connections: CPU of the server",
             "request",
-            (*PENSTOCK, "anyio", "trio", "asyncio", "protocol", "epoll"),
+            (*PENSTOCK, "anyio", "trio", *SERVERS, "blocking", "epoll"),
             3_000,
             server=partial(echo.measure, "tcp"),
             scale="us",
+            compiles=True,
         ),
         Workload(
             "tls-echo",
             "TLS 1.3 echo, 1 KiB, 50 connections: CPU of the server",
             "request",
-            (*PENSTOCK, "anyio", "trio", "asyncio", "protocol"),
+            (*PENSTOCK, "anyio", "trio", *SERVERS, "blocking"),
             3_000,
             server=partial(echo.measure, "tls"),
             scale="us",
+            compiles=True,
         ),
         Workload(
             "unix-echo",
             "UNIX echo, 1 KiB, 50 connections: CPU of the server",
             "request",
-            (*PENSTOCK, "anyio", "trio", "asyncio", "protocol", "epoll"),
+            (*PENSTOCK, "anyio", "trio", *SERVERS, "blocking", "epoll"),
             3_000,
             server=partial(echo.measure, "unix"),
             scale="us",
+            compiles=True,
         ),
         Workload(
             "udp-echo",
             "UDP echo, 1 KiB, one socket and 50 peers: CPU of the server",
             "datagram",
-            (*PENSTOCK, "anyio", "trio", "protocol"),
+            (*PENSTOCK, "anyio", "trio", "protocol", "aiofastnet"),
             3_000,
             server=partial(echo.measure, "udp"),
             scale="us",
+            compiles=True,
         ),
         *(
             Workload(
                 f"tcp-{direction}-{piece >> 10}k",
                 f"TCP bulk, the server {does} {piece >> 10} KiB at a time: its CPU",
                 "MB",
-                (*PENSTOCK, "anyio", "trio", "asyncio", "protocol", "blocking"),
+                (*PENSTOCK, "anyio", "trio", *SERVERS, "blocking"),
                 1_500,
                 server=partial(bulk.measure, direction, piece),
                 scale="us",
+                compiles=True,
             )
             for direction, does in (("in", "receives"), ("out", "sends"))
             for piece in (1 << 16, 1 << 20)
@@ -268,7 +276,7 @@ WORKLOADS = {
             "idle-memory",
             "memory of a TCP server per connection that it holds, its task included",
             "connection",
-            (*PENSTOCK, "anyio", "trio", "asyncio", "protocol"),
+            (*PENSTOCK, "anyio", "trio", *SERVERS),
             3_000,
             server=idle.measure,
             scale="KiB",

@@ -7,11 +7,28 @@ from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 from typing import Any
 
-from peers.contenders import CONTENDERS
-from peers.targets import BARE_AWAIT, KIB, TARGETS, Target
-from peers.workloads import SCALES, Workload
+from benchmarks.peers.contenders import CONTENDERS
+from benchmarks.peers.workloads import SCALES, Workload
+from benchmarks.targets import BARE_AWAIT, KIB, TARGETS, Target
 
-__all__ = ("Figures", "result_table", "target_table")
+__all__ = ("Figures", "number", "ratio_table", "result_table", "table", "target_table")
+
+#: The columns of the table of ratios: who stands beside penstock on the same event loop.
+BESIDE = {
+    "penstock-pure": "pure twin",
+    "anyio": "AnyIO",
+    "trio": "Trio",
+    "asyncio": "asyncio",
+    "protocol": "Protocol",
+    "aiofastnet": "aiofastnet",
+}
+#: Who stands in its last column, on whatever it runs on.
+LIMITS = (
+    ("epoll", "C"),
+    ("blocking", "blocking"),
+    ("bytesio", "asyncio"),
+    ("sslobject", "asyncio"),
+)
 
 #: What one round of one contender gave, as run_one.py printed it.
 Result = dict[str, Any]
@@ -34,6 +51,24 @@ class Figures:
         """Return the ns, or the bytes, per unit."""
         costs = self.costs(workload, contender, loop)
         return median(costs) if costs else None
+
+    def other(self, key: str, workload: str, contender: str, loop: str) -> float | None:
+        """Return the median of what was measured beside the cost; None where that was not."""
+        values = [
+            result[key]
+            for result in self._results[workload, contender, loop]
+            if result.get(key) is not None
+        ]
+        return median(values) if values else None
+
+    def has(self, key: str, workload: str) -> bool:
+        """Tell whether anybody's results on a workload have ``key``."""
+        return any(
+            key in result
+            for (name, _, _), results in self._results.items()
+            for result in results
+            if name == workload
+        )
 
     def awaits(self, workload: str, contender: str, loop: str) -> float | None:
         """Return the cost per unit in bare awaits of the same process."""
@@ -64,20 +99,32 @@ def table(header: str, text: int, rows: Iterable[Sequence[str]]) -> Iterator[str
         yield f"| {' | '.join(row)} |"
 
 
-def number(value: float | None) -> str:
-    """Write three significant digits, never in scientific notation."""
+def number(value: float | None, unit: float = 1.0) -> str:
+    """Write three significant digits of ``value`` in units, never in scientific notation."""
     if value is None:
         return "-"
-    return f"{value:.0f}" if value >= 99.95 else f"{value:#.3g}"
+    value /= unit
+    return f"{value:,.0f}" if value >= 99.95 else f"{value:#.3g}"
 
 
 def result_table(workload: Workload, figures: Figures) -> str:
-    """Return what one workload cost, contender by contender."""
+    """Return what one workload cost, contender by contender, and what else was measured."""
     scale = SCALES[workload.scale]
+    others = {
+        title: (key, factor)
+        for title, key, factor in (
+            (f"{workload.unit}s per s", "rate", 1.0),
+            ("p50 us", "p50_ns", 1000.0),
+            ("p99 us", "p99_ns", 1000.0),
+        )
+        if figures.has(key, workload.name)
+    }
+    bare = figures.bare_await(workload.name)
     rows = []
     for name in workload.contenders:
         for loop in CONTENDERS[name].loops:
-            costs = [cost / scale for cost in figures.costs(workload.name, name, loop)]
+            where = (workload.name, name, loop)
+            costs = [cost / scale for cost in figures.costs(*where)]
             if not costs:
                 continue
             own = figures.cost(workload.name, "penstock", loop)
@@ -88,14 +135,56 @@ def result_table(workload: Workload, figures: Figures) -> str:
                     number(median(costs)),
                     f"{number(costs[0])}-{number(costs[-1])}",
                     number(median(costs) * scale / own) if own else "-",
-                    number(figures.awaits(workload.name, name, loop)),
+                    *([number(figures.awaits(*where))] if bare else []),
+                    *(number(figures.other(key, *where), by) for key, by in others.values()),
                 )
             )
-    header = f"contender, loop, {workload.scale} per {workload.unit}, spread, x penstock, awaits"
+    header = f"contender, loop, {workload.scale} per {workload.unit}, spread, x penstock"
+    header = ", ".join([header, *(["awaits"] if bare else []), *others])
     lines = [f"### {workload.name}: {workload.title}", "", *table(header, 2, rows)]
-    if bare := figures.bare_await(workload.name):
+    if bare:
         lines += ["", f"One await of an empty coroutine: {number(bare)} ns."]
     return "\n".join(lines)
+
+
+def ratio(value: float | None) -> str:
+    """Write how many times penstock's cost another's is; what is cheaper stands out."""
+    if value is None:
+        return "-"
+    return f"**{number(value)}**" if value < 1 else number(value)
+
+
+def ratio_table(workloads: Iterable[Workload], figures: Figures) -> str:
+    """Return one row for each workload and loop, with every peer as a multiple of penstock."""
+    rows = []
+    for workload in workloads:
+        for loop in workload.loops:
+            own = figures.cost(workload.name, "penstock", loop)
+            if own is None:
+                continue
+            costs = [figures.cost(workload.name, name, loop) for name in BESIDE]
+            limits = [figures.cost(workload.name, *limit) for limit in LIMITS]
+            limit = min((cost for cost in limits if cost), default=None)
+            rows.append(
+                (
+                    workload.name,
+                    loop,
+                    f"{number(own / SCALES[workload.scale])} {workload.scale}/{workload.unit}",
+                    *(ratio(cost / own if cost else None) for cost in (*costs, limit)),
+                )
+            )
+    header = ", ".join(["workload, loop, penstock", *BESIDE.values(), "limit"])
+    return "\n".join(
+        [
+            "### Ratios",
+            "",
+            "What others cost, as a multiple of what compiled penstock costs on the same event",
+            "loop; below 1, and bold: they are cheaper. The limit is the cheapest of C with epoll,",
+            "blocking sockets, an awaited `BytesIO` and a bare `SSLObject`.",
+            "",
+            *table(header, 2, rows),
+        ]
+    )
 
 
 def measured(target: Target, figures: Figures) -> float | None:

@@ -1,0 +1,1 @@
+"""penstock beside its peers: ``python -m benchmarks`` in a checkout.  See README.md."""

@@ -1,0 +1,74 @@
+"""penstock beside its peers: cost, growth and instruction counts.
+
+Run in a checkout, by a Python that has penstock and the peers (``pip install '.[bench]'``).  With
+no command, every workload is run by every contender: most of an hour, or three minutes with
+``--quick``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.peers.workloads import WORKLOADS
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"workloads: {', '.join(WORKLOADS)}",
+    )
+    parser.add_argument("--rounds", type=int, help="fresh processes per contender (5; quick: 2)")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="an eighth of the work per round, and without --only just memory, lines and echoes",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME[/NAME...]",
+        help="run what matches every name: workload, contender or loop; may be repeated",
+    )
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        const=f"{datetime.now(UTC):%Y-%m-%d-%H%M}.json",
+        metavar="FILE",
+        help="keep the raw results in benchmarks/results/FILE, by default named by the date",
+    )
+    commands = parser.add_subparsers(dest="command", title="other commands", metavar="")
+    report = commands.add_parser("report", help="raw results as Markdown")
+    report.add_argument("file", type=Path, help="the raw results of an earlier run")
+    report.add_argument(
+        "--into", type=Path, metavar="PAGE", help="put it between the marks of a page"
+    )
+    report.add_argument("--brief", action="store_true", help="ratios and targets alone")
+    return parser
+
+
+def main() -> int:
+    options = parser().parse_args()
+    if options.command == "report":
+        from benchmarks.report import insert, load, reported
+
+        text = reported(load(options.file), brief=options.brief)
+        if options.into:
+            insert(text, options.into)
+        else:
+            print(text)
+        return 0
+    from benchmarks.compare import compare
+
+    if options.rounds is None:
+        options.rounds = 2 if options.quick else 5
+    return compare(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
