@@ -281,3 +281,27 @@ def test_bind_counts_on_the_new_budget(make, twin):
     assert ends.queue.budget is budget
     ends.queue.put(1)
     assert budget.left == 1
+
+
+def test_queue_is_full_while_its_buffer_has_no_room(make):
+    ends = make(2)
+    queue = ends.queue
+    assert not queue.full
+    assert queue.put_nowait(1)
+    assert not queue.full
+    assert queue.put_nowait(2)
+    assert queue.full
+    assert not queue.put_nowait(3)
+    assert queue.get_nowait() == 1
+    assert not queue.full
+    assert queue.put_nowait(3)
+    assert (queue.full, queue.peak) == (True, 2)
+    assert make(0).queue.full
+    assert not make(math.inf).queue.full
+
+
+def test_item_put_without_waiting_needs_a_receiver(make):
+    ends = make(2)
+    ends.queue.close_receiver(ends.receiver)
+    assert not ends.queue.put_nowait(1)
+    assert len(ends.queue) == 0

@@ -193,6 +193,10 @@ cdef class ItemQueue:
         return self._max_buffer_size
 
     @property
+    def full(self):
+        return self._length - self._reserved >= self._limit
+
+    @property
     def peak(self):
         return self._peak
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from threading import get_ident
 from typing import Any, Final
 
 from penstock._pure.budget import ReadyBudget
@@ -130,6 +131,11 @@ class ItemQueue:
         return self._max_buffer_size
 
     @property
+    def full(self) -> bool:
+        """Whether the buffer has no room."""
+        return len(self._items) - self._reserved >= self._max_buffer_size
+
+    @property
     def peak(self) -> int:
         """The longest that the buffer ever was, in items."""
         return self._peak
@@ -214,6 +220,16 @@ class ItemQueue:
 
     def put_nowait(self, item: Any) -> bool:
         """Do what :meth:`put` does, without counting on the ready budget."""
+        # Written out as well: a broadcast stream comes here for every delivery.
+        budget = self._budget
+        if budget is not None and budget._thread == get_ident() and not self._receivers:
+            used = len(self._items) - self._reserved
+            if not self._open_receivers or used >= self._max_buffer_size:
+                return False
+            self._items.append(item)
+            if used >= self._peak:
+                self._peak = used + 1
+            return True
         return self.usable and self._open_receivers > 0 and self._room() and self._put(item)
 
     def put_many(self, items: Sequence[Any], start: int) -> int:

@@ -234,7 +234,7 @@ class BroadcastSendStream(ObjectSendStream[T_Item], Generic[T_Item]):
 
     def _await_room(self, wait: Wait, backend: Backend) -> tuple[ItemQueue, Any]:
         """Have ``wait`` woken when a queue that is full now has room, or its receiver leaves."""
-        full = next(it for it in self._patient if len(it.queue) >= it.queue.max_buffer_size)
+        full = next(it for it in self._patient if it.queue.full)
 
         def notify(wait: Wait) -> bool:
             backend.wake(wait)
@@ -245,8 +245,7 @@ class BroadcastSendStream(ObjectSendStream[T_Item], Generic[T_Item]):
     def _deliver(self, item: T_Item) -> bool:
         """Put the item into every buffer, or, where one must be waited for, into none."""
         for subscription in self._patient:
-            queue = subscription.queue
-            if len(queue) >= queue.max_buffer_size:
+            if subscription.queue.full:
                 return False
         failed = [it for it in self._subscriptions if not it.put(item)]
         if failed:
