@@ -3,6 +3,22 @@
 Public names only.  Works on every event loop that penstock runs on, under any test framework.
 """
 
+from penstock.testing._check_byte_streams import check_byte_stream as check_byte_stream
+from penstock.testing._check_byte_streams import (
+    check_byte_stream_one_way as check_byte_stream_one_way,
+)
+from penstock.testing._check_half_close import check_half_close as check_half_close
+from penstock.testing._check_object_streams import check_object_stream as check_object_stream
+from penstock.testing._check_object_streams import (
+    check_object_stream_one_way as check_object_stream_one_way,
+)
 from penstock.testing._sequencer import Sequencer as Sequencer
 
-__all__ = ("Sequencer",)
+__all__ = (
+    "Sequencer",
+    "check_byte_stream",
+    "check_byte_stream_one_way",
+    "check_half_close",
+    "check_object_stream",
+    "check_object_stream_one_way",
+)

@@ -1,0 +1,17 @@
+"""What the tests of all checks share: how one check is picked out of its table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from penstock.testing._checking import Check
+
+
+def base_names(*tables: Iterable[Check]) -> set[str]:
+    """Return the names of all checks, without those of their variants."""
+    return {check.name.partition("[")[0] for table in tables for check in table}
+
+
+def all_but(name: str, *tables: Iterable[Check]) -> set[str]:
+    """Return what to leave out so that one check is left."""
+    return base_names(*tables) - {name}
