@@ -157,3 +157,13 @@ async def test_close_wakes_who_waits():
         await wait_all_tasks_blocked()
         await stream.aclose()
     await stream.aclose()
+
+
+@pytest.mark.parametrize("kind", [StapledByteStream, StapledObjectStream])
+async def test_eof_cannot_be_sent_after_closing(kind):
+    stream = kind(NarrowPipe(), NarrowPipe())
+    await stream.send_eof()
+    await stream.send_eof()
+    await stream.aclose()
+    with pytest.raises(ClosedResourceError):
+        await stream.send_eof()

@@ -49,6 +49,7 @@ class StapledByteStream(ByteStream):
     def __init__(self, send_stream: ByteSendStream, receive_stream: ByteReceiveStream) -> None:
         self.send_stream = send_stream
         self.receive_stream = receive_stream
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.send_stream!r}, {self.receive_stream!r})"
@@ -76,6 +77,8 @@ class StapledByteStream(ByteStream):
 
     async def send_eof(self) -> None:
         """Close the sending side; receiving goes on.  If cancelled, it is closed all the same."""
+        if self._closed:
+            raise ClosedResourceError
         await self.send_stream.aclose()
 
     async def aclose(self) -> None:
@@ -83,6 +86,7 @@ class StapledByteStream(ByteStream):
 
         If both fail, the last exception is raised.  If cancelled, they are closed all the same.
         """
+        self._closed = True
         try:
             await self.send_stream.aclose()
         finally:
@@ -108,6 +112,7 @@ class StapledObjectStream(ObjectStream[Any], Generic[T_Send, T_Receive]):
     ) -> None:
         self.send_stream = send_stream
         self.receive_stream = receive_stream
+        self._closed = False
 
     if not TYPE_CHECKING:  # type checkers know it by the default of T_Receive
 
@@ -155,6 +160,8 @@ class StapledObjectStream(ObjectStream[Any], Generic[T_Send, T_Receive]):
 
     async def send_eof(self) -> None:
         """Close the sending side; receiving goes on.  If cancelled, it is closed all the same."""
+        if self._closed:
+            raise ClosedResourceError
         await self.send_stream.aclose()
 
     async def aclose(self) -> None:
@@ -162,6 +169,7 @@ class StapledObjectStream(ObjectStream[Any], Generic[T_Send, T_Receive]):
 
         If both fail, the last exception is raised.  If cancelled, they are closed all the same.
         """
+        self._closed = True
         try:
             await self.send_stream.aclose()
         finally:
