@@ -40,6 +40,10 @@ def sync(path: Path) -> pathlib.Path:
     return pathlib.Path(path)
 
 
+def signature_of(cls: type, name: str) -> list[inspect.Parameter]:
+    return list(inspect.signature(getattr(cls, name)).parameters.values())
+
+
 # -- the surface -------------------------------------------------------------------------------
 
 
@@ -65,15 +69,17 @@ def test_nothing_is_there_that_pathlib_has_not() -> None:
 )
 def test_method_takes_what_pathlibs_takes(name: str) -> None:
     def parameters(cls: type) -> list[tuple[str, Any, Any]]:
-        signature = inspect.signature(getattr(cls, name))
         return [
             (parameter.name, parameter.kind, parameter.default)
-            for parameter in signature.parameters.values()
+            for parameter in signature_of(cls, name)
             if parameter.name not in ("limiter", "self")
-            and parameter.kind is not parameter.VAR_POSITIONAL
+            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         ]
 
-    assert parameters(Path) == parameters(pathlib.Path)
+    ours, theirs = parameters(Path), parameters(pathlib.Path)
+    if any(it.kind is it.VAR_KEYWORD for it in signature_of(pathlib.Path, name)):  # copy, 3.14
+        ours = [it for it in ours if it[1] is not inspect.Parameter.KEYWORD_ONLY]
+    assert ours == theirs
 
 
 # -- pure paths --------------------------------------------------------------------------------
@@ -373,6 +379,33 @@ async def test_entries_are_renamed(folder: Path) -> None:
     again = await moved.replace(str(folder / "sub" / "a.py"))
     assert type(again) is Path
     assert sync(again).read_text() == "contents"
+
+
+if sys.version_info >= (3, 14):
+
+    async def test_files_are_copied_and_moved(folder: Path) -> None:
+        copied = await (folder / "file").copy(folder / "copied")
+        assert copied == folder / "copied"
+        assert await copied.read_text(encoding="utf-8") == "contents"
+        assert await (folder / "link").copy(folder / "other", follow_symlinks=False)
+        assert await (folder / "other").is_symlink()
+        assert await copied.copy_into(folder / "sub") == folder / "sub" / "copied"
+        moved = await copied.move(folder / "moved")
+        assert moved == folder / "moved"
+        assert not await copied.exists()
+        assert await moved.move_into(folder / "sub") == folder / "sub" / "moved"
+        assert not await moved.exists()
+
+    async def test_directories_are_copied_with_what_is_in_them(folder: Path) -> None:
+        tree = await (folder / "sub").copy(folder / "tree", preserve_metadata=True)
+        assert type(tree) is Path
+        assert await (tree / "deep" / "b.py").is_file()
+
+    def test_info_knows_the_kind(tmp_path: pathlib.Path) -> None:
+        info = Path(tmp_path).info
+        assert info.exists()
+        assert info.is_dir()
+        assert not info.is_symlink()
 
 
 async def test_links_are_made(folder: Path) -> None:

@@ -18,6 +18,9 @@ from penstock._fileio.purepaths import PurePathPart, StrPath, plain
 from penstock._synchronization import CapacityLimiter
 from penstock.to_thread import run_sync
 
+if sys.version_info >= (3, 14):
+    from pathlib.types import PathInfo
+
 __all__ = ("LookupPart",)
 
 P = ParamSpec("P")
@@ -89,6 +92,16 @@ class LookupPart(PurePathPart):
     async def lstat(self) -> os.stat_result:
         """Return what :func:`os.lstat` does.  If cancelled, the answer is not waited for."""
         return await self._ask(self._path.lstat)
+
+    if sys.version_info >= (3, 14):
+
+        @property
+        def info(self) -> PathInfo:
+            """What is known of the kind of file, without ``await``.
+
+            It blocks where it is asked something for the first time.
+            """
+            return self._path.info
 
     async def samefile(self, other_path: StrPath) -> bool:
         """Whether both paths lead to one file.  If cancelled, the answer is not waited for."""

@@ -182,6 +182,65 @@ class Path(LookupPart):
         """
         return self.with_segments(await self._do(self._path.replace, plain(target)))
 
+    if sys.version_info >= (3, 14):
+
+        async def copy(
+            self,
+            target: StrPath,
+            *,
+            follow_symlinks: bool = True,
+            preserve_metadata: bool = False,
+        ) -> Self:
+            """Copy the file, or the directory with all that is in it, and return the copy.
+
+            If cancelled before it has begun, nothing has happened; later, it is waited for.
+
+            Args:
+                target: What the copy is called.
+                follow_symlinks: Whether what a symbolic link leads to is copied, not the link.
+                preserve_metadata: Whether permissions and times are copied as well.
+            """
+            path = await self._do(
+                self._path.copy,
+                plain(target),
+                follow_symlinks=follow_symlinks,
+                preserve_metadata=preserve_metadata,
+            )
+            return self.with_segments(path)
+
+        async def copy_into(
+            self,
+            target_dir: StrPath,
+            *,
+            follow_symlinks: bool = True,
+            preserve_metadata: bool = False,
+        ) -> Self:
+            """Copy it, under the same name, into a directory: see :meth:`copy`.
+
+            If cancelled before it has begun, nothing has happened; later, it is waited for.
+            """
+            path = await self._do(
+                self._path.copy_into,
+                plain(target_dir),
+                follow_symlinks=follow_symlinks,
+                preserve_metadata=preserve_metadata,
+            )
+            return self.with_segments(path)
+
+        async def move(self, target: StrPath) -> Self:
+            """Move it, to another file system as well, and return where it is.
+
+            If cancelled before it has begun, nothing has happened; later, it is waited for.
+            """
+            return self.with_segments(await self._do(self._path.move, plain(target)))
+
+        async def move_into(self, target_dir: StrPath) -> Self:
+            """Move it, under the same name, into a directory, and return where it is.
+
+            If cancelled before it has begun, nothing has happened; later, it is waited for.
+            """
+            return self.with_segments(await self._do(self._path.move_into, plain(target_dir)))
+
     async def unlink(self, missing_ok: bool = False) -> None:
         """Remove the file.
 

@@ -206,7 +206,25 @@ class PurePathPart:
         """
         return self.with_segments(self._path.with_suffix(suffix))
 
-    if sys.version_info >= (3, 12):
+    if sys.version_info >= (3, 14):
+
+        def relative_to(self, other: StrPath, *, walk_up: bool = False) -> Self:
+            """Return the path that leads here from ``other``.
+
+            Args:
+                other: Where it begins.
+                walk_up: Whether it may begin with ``..``.
+
+            Raises:
+                ValueError: There is none.
+            """
+            return self.with_segments(self._path.relative_to(plain(other), walk_up=walk_up))
+
+        def is_relative_to(self, other: StrPath) -> bool:
+            """Whether it begins with ``other``."""
+            return self._path.is_relative_to(plain(other))
+
+    elif sys.version_info >= (3, 12):
 
         def relative_to(self, other: StrPath, /, *others: StrPath, walk_up: bool = False) -> Self:
             """Return the path that leads here from ``other``.
