@@ -1,0 +1,164 @@
+"""A network backend for httpcore, and so for httpx: HTTP clients over penstock's sockets and TLS.
+
+    pool = httpcore.AsyncConnectionPool(network_backend=PenstockBackend())
+
+Lives here: what httpcore asks of a network.  Its timeouts hold for each call.
+"""
+
+from __future__ import annotations
+
+import select
+import ssl
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
+
+import httpcore
+
+from penstock._eventloop import sleep
+from penstock._exceptions import BrokenResourceError, ClosedResourceError, EndOfStream
+from penstock._sockets.connecting import connect_tcp
+from penstock._sockets.unix_connecting import connect_unix
+from penstock._tasks import move_on_after
+from penstock.abc import ByteStream, SocketAttribute
+from penstock.streams.tls import TLSAttribute, TLSStream
+
+__all__ = ("PenstockBackend", "PenstockNetworkStream")
+
+T = TypeVar("T")
+
+#: What ``get_extra_info`` calls it -> the typed attribute.
+EXTRA = {
+    "client_addr": SocketAttribute.local_address,
+    "server_addr": SocketAttribute.remote_address,
+    "socket": SocketAttribute.raw_socket,
+    "ssl_object": TLSAttribute.ssl_object,
+}
+
+
+async def _within(seconds: float | None, call: Coroutine[Any, Any, T], late: type[Exception]) -> T:
+    """Await ``call``; raise ``late`` if that takes longer."""
+    if seconds is None:
+        return await call
+    with move_on_after(seconds):
+        return await call
+    raise late(f"{seconds} seconds have passed")
+
+
+class PenstockNetworkStream(httpcore.AsyncNetworkStream):
+    """A connection of httpcore's over a byte stream.
+
+    Args:
+        stream: What it does everything with; closed with it.
+    """
+
+    def __init__(self, stream: ByteStream) -> None:
+        #: The stream below.
+        self.stream: ByteStream = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Receive between 1 and ``max_bytes`` bytes, or ``b""`` at the end."""
+        try:
+            return await _within(timeout, self.stream.receive(max_bytes), httpcore.ReadTimeout)
+        except EndOfStream:
+            return b""
+        except (BrokenResourceError, ClosedResourceError) as exc:
+            raise httpcore.ReadError(str(exc.__cause__ or exc)) from exc
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send ``buffer``; after a timeout, some of it has gone out."""
+        if not buffer:
+            return
+        try:
+            await _within(timeout, self.stream.send(buffer), httpcore.WriteTimeout)
+        except (BrokenResourceError, ClosedResourceError) as exc:
+            raise httpcore.WriteError(str(exc.__cause__ or exc)) from exc
+
+    async def aclose(self) -> None:
+        """Close the stream below."""
+        await self.stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Return the encrypted connection; where that fails, this one is closed."""
+        # HTTP states its lengths: a peer that leaves without an announcement is no danger.
+        handshake = TLSStream.wrap(
+            self.stream,
+            hostname=server_hostname,
+            ssl_context=ssl_context,
+            server_side=False,
+            standard_compatible=False,
+        )
+        try:
+            return PenstockNetworkStream(await _within(timeout, handshake, httpcore.ConnectTimeout))
+        except (BrokenResourceError, ClosedResourceError, EndOfStream, ssl.SSLError) as exc:
+            await self.aclose()
+            raise httpcore.ConnectError(str(exc.__cause__ or exc)) from exc
+        except BaseException:
+            await self.aclose()
+            raise
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return what httpcore asks for by this name; None: there is nothing."""
+        if info == "is_readable":
+            return self._is_readable()
+        attribute = EXTRA.get(info)
+        return None if attribute is None else self.stream.extra(attribute, None)
+
+    def _is_readable(self) -> bool:
+        try:
+            sock = self.stream.extra(SocketAttribute.raw_socket, None)
+        except ClosedResourceError:
+            return True  # as after the peer has gone: not to be used again
+        if sock is None:
+            return False
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        return bool(poll.poll(0))
+
+
+class PenstockBackend(httpcore.AsyncNetworkBackend):
+    """Make httpcore's connections by penstock, on the event loop that runs."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect by TCP; happy eyeballs share the timeout."""
+        call = connect_tcp(host, port, local_host=local_address)
+        return await _connected(timeout, call, socket_options)
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to a UNIX socket."""
+        return await _connected(timeout, connect_unix(path), socket_options)
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep before another attempt."""
+        await sleep(seconds)
+
+
+async def _connected(
+    timeout: float | None,
+    call: Coroutine[Any, Any, ByteStream],
+    socket_options: Iterable[httpcore.SOCKET_OPTION] | None,
+) -> PenstockNetworkStream:
+    try:
+        stream = await _within(timeout, call, httpcore.ConnectTimeout)
+    except (OSError, BrokenResourceError) as exc:
+        raise httpcore.ConnectError(str(exc)) from exc
+    sock = stream.extra(SocketAttribute.raw_socket)
+    for option in socket_options or ():
+        sock.setsockopt(*option)
+    return PenstockNetworkStream(stream)
