@@ -266,6 +266,29 @@ async def test_broadcasts_can_be_merged():
             assert await merged.receive() == "rain"
 
 
+@pytest.mark.parametrize("waiting", [False, True])
+async def test_merged_stream_tells_of_a_laggard_and_goes_on(waiting):
+    with BroadcastSendStream() as news, BroadcastSendStream() as sport:
+        laggard, complete = news.subscribe(1, "close"), sport.subscribe()
+        async with MergedReceiveStream([laggard, complete]) as merged:
+            await news.send("rain")
+            await news.send("snow")
+            assert await merged.receive() == "rain"
+            with pytest.raises(BrokenResourceError, match="its buffer of 1 items was full"):
+                if waiting:
+                    await merged.receive()
+                else:
+                    merged.receive_nowait()
+            assert merged.streams == (complete,)
+            with pytest.raises(ClosedResourceError):
+                laggard.receive_nowait()
+            await sport.send("goal")
+            assert await merged.receive() == "goal"
+            sport.close()
+            with pytest.raises(EndOfStream):
+                await merged.receive()
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

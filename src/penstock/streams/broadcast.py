@@ -82,17 +82,17 @@ class BroadcastReceiveStream(MemoryObjectReceiveStream[T_co]):
         try:
             return await super()._receive_slowly()
         except EndOfStream:
-            self._raise_if_lagged()
+            self._check_end()
             raise
 
     def receive_nowait(self) -> T_co:
         try:
             return super().receive_nowait()
         except EndOfStream:
-            self._raise_if_lagged()
+            self._check_end()
             raise
 
-    def _raise_if_lagged(self) -> None:
+    def _check_end(self) -> None:
         if self._subscription.lagged:
             size = self._subscription.queue.max_buffer_size
             raise BrokenResourceError(f"closed because its buffer of {size} items was full")

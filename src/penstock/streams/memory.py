@@ -385,6 +385,9 @@ class MemoryObjectReceiveStream(_End, ObjectReceiveStream[T_co], Generic[T_co]):
                 items += self._queue.get_many_nowait(min(max_items, MOST_AT_ONCE) - 1)
         return items
 
+    def _check_end(self) -> None:
+        """Raise what is wrong with the end of the stream; here, nothing ever is."""
+
     def clone(self) -> MemoryObjectReceiveStream[T_co]:
         """Return another receiving end of the same stream, closed on its own.
 

@@ -110,6 +110,8 @@ class MergedReceiveStream(ObjectReceiveStream[T_co]):
 
         Raises:
             ClosedResourceError: This stream was closed, before or during the call.
+            BrokenResourceError: A broadcast stream closed one of the streams, which was slow; it
+                is left out, and a further call goes on with the others.
             EndOfStream: All streams have ended, or there are none.
             RuntimeError: One of the streams belongs to another event loop or thread.
         """
@@ -165,6 +167,8 @@ class MergedReceiveStream(ObjectReceiveStream[T_co]):
 
         Raises:
             ClosedResourceError: This stream is closed.
+            BrokenResourceError: A broadcast stream closed one of the streams, which was slow; it
+                is left out, and a further call goes on with the others.
             EndOfStream: All streams have ended, or there are none.
             RuntimeError: One of the streams belongs to an event loop in another thread.
             WouldBlock: No stream has an item.
@@ -220,6 +224,7 @@ class MergedReceiveStream(ObjectReceiveStream[T_co]):
             if stream._queue.ended:
                 self._leave_out(stream)
                 stream.close()
+                stream._check_end()
         return nothing
 
     def _leave_out(self, stream: Stream) -> None:
