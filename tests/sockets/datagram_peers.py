@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raised import public_type
+
 import penstock
 from penstock.abc import SocketAttribute
 
@@ -101,4 +103,4 @@ async def outcome_of(awaitable: Awaitable[Any], outcomes: list[Any]) -> None:
     try:
         outcomes.append(await awaitable)
     except Exception as exc:
-        outcomes.append(type(exc))
+        outcomes.append(public_type(exc))

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import unix_peers
+from raised import public_type
 from socket_peers import (
     HOST,
     accepted,
@@ -147,7 +148,7 @@ async def test_a_reset_at_any_stage_is_a_broken_stream(
             await penstock.wait_all_tasks_blocked()
             reset(peer)
         await until(lambda: raised)
-        assert [type(exc) for exc in raised] == [BrokenResourceError]
+        assert [public_type(exc) for exc in raised] == [BrokenResourceError]
         assert isinstance(raised[0].__cause__, OSError)
         raised.clear()
 

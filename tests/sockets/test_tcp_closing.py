@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from backends import BackendUnderTest
+from raised import public_type
 from socket_peers import (
     HOST,
     accepted,
@@ -47,7 +48,7 @@ async def outcome_of(awaitable: Awaitable[Any], outcomes: list[Any]) -> None:
     try:
         outcomes.append(await awaitable)
     except Exception as exc:
-        outcomes.append(type(exc))
+        outcomes.append(public_type(exc))
 
 
 async def one_turn() -> None:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 import pytest
+from raised import public_type
 from socket_peers import HOST, connected, listening, reset
 from socket_peers import every_descriptor_is_closed as every_descriptor_is_closed
 
@@ -38,7 +39,7 @@ async def failure_of(func: Callable[..., Awaitable[Any]], *args: Any) -> type[Ba
     try:
         await func(*args)
     except Exception as exc:
-        return type(exc)
+        return public_type(exc)
     raise AssertionError("it has not failed")
 
 

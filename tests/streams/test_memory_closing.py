@@ -1,6 +1,7 @@
 """Closing a memory object stream wakes everybody whom it concerns, within a turn of the loop."""
 
 import pytest
+from raised import public_type
 
 from penstock import (
     BrokenResourceError,
@@ -28,7 +29,7 @@ class Outcomes(dict):
         try:
             self[name] = await func(*args)
         except Exception as exc:
-            self[name] = type(exc)
+            self[name] = public_type(exc)
 
 
 SENDS = {
