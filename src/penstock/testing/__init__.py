@@ -12,13 +12,33 @@ from penstock.testing._check_object_streams import check_object_stream as check_
 from penstock.testing._check_object_streams import (
     check_object_stream_one_way as check_object_stream_one_way,
 )
+from penstock.testing._lockstep_streams import (
+    lockstep_stream_one_way_pair as lockstep_stream_one_way_pair,
+)
+from penstock.testing._lockstep_streams import lockstep_stream_pair as lockstep_stream_pair
+from penstock.testing._memory_streams import MemoryReceiveStream as MemoryReceiveStream
+from penstock.testing._memory_streams import MemorySendStream as MemorySendStream
+from penstock.testing._memory_streams import MemoryStream as MemoryStream
+from penstock.testing._memory_streams import (
+    memory_stream_one_way_pair as memory_stream_one_way_pair,
+)
+from penstock.testing._memory_streams import memory_stream_pair as memory_stream_pair
+from penstock.testing._memory_streams import memory_stream_pump as memory_stream_pump
 from penstock.testing._sequencer import Sequencer as Sequencer
 
 __all__ = (
+    "MemoryReceiveStream",
+    "MemorySendStream",
+    "MemoryStream",
     "Sequencer",
     "check_byte_stream",
     "check_byte_stream_one_way",
     "check_half_close",
     "check_object_stream",
     "check_object_stream_one_way",
+    "lockstep_stream_one_way_pair",
+    "lockstep_stream_pair",
+    "memory_stream_one_way_pair",
+    "memory_stream_pair",
+    "memory_stream_pump",
 )
