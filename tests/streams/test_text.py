@@ -146,6 +146,8 @@ async def test_errors_says_what_to_do_about_undecodable_bytes():
     [
         (("nope",), "unknown encoding: nope"),
         (("base64",), "'base64' is not a text encoding"),
+        (("punycode",), "'punycode' encodes names, not text that comes in pieces"),
+        (("IDNA",), "'IDNA' encodes names, not text that comes in pieces"),
         (("utf-8", "nope"), "unknown error handler name 'nope'"),
     ],
 )

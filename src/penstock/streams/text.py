@@ -27,10 +27,15 @@ from penstock.streams._whole import WholeSender
 
 __all__ = ("TextConnectable", "TextReceiveStream", "TextSendStream", "TextStream")
 
+#: What they give for two pieces is not the one behind the other, and they are decoded as wholes.
+NAME_CODECS = ("idna", "punycode")
+
 
 def _check_codec(encoding: str, errors: str) -> None:
     """Raise LookupError where there is no such text encoding or error handler."""
     "".encode(encoding)  # the one public question that tells text encodings from others
+    if codecs.lookup(encoding).name in NAME_CODECS:
+        raise LookupError(f"{encoding!r} encodes names, not text that comes in pieces")
     codecs.lookup_error(errors)
 
 
