@@ -1,7 +1,7 @@
 """The examples of requirement 003 for streams, in penstock's names.
 
-They are given there in the names that Trio had in 2017.
-What the examples leave out, the process, the proxy and the website, is real here.
+They are given there in the names that Trio had in 2017.  What the examples leave out, the process,
+the proxy and the website, is real here.
 """
 
 from __future__ import annotations
@@ -9,16 +9,20 @@ from __future__ import annotations
 import ssl
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
+from random import Random
 from subprocess import PIPE, Popen
 
 import pytest
 import trustme
 
 import penstock
+from penstock.lowlevel import checkpoint
 from penstock.streams.buffered import BufferedByteStream
 from penstock.streams.file import FileReadStream, FileWriteStream
+from penstock.streams.framed import FramedStream, LengthPrefixed
 from penstock.streams.stapled import StapledByteStream
 from penstock.streams.tls import TLSListener, TLSStream
+from penstock.testing import memory_stream_pair, memory_stream_pump
 
 #: A process that answers over TLS on its standard streams.
 PROCESS = """
@@ -151,3 +155,55 @@ async def test_proxy_cannot_pretend_to_be_the_website(authority, client_context)
     ):
         with pytest.raises(ssl.SSLCertVerificationError):
             await TLSStream.wrap(stream, hostname="website", ssl_context=client_context)
+
+
+async def answer_frames(stream):
+    """Stand for the implementation of a protocol that is to be tested."""
+    async with FramedStream(stream, LengthPrefixed(2)) as frames:
+        async for frame in frames:
+            await frames.send(frame.upper())
+
+
+async def talk_over_a_virtual_socket(seed, questions):
+    """Return the answers, and what the delays were."""
+    delays = []
+
+    def delay(sender, receiver, random):
+        async def deliver_piece_by_piece():
+            size = random.randint(1, 5)
+            while memory_stream_pump(sender, receiver, max_bytes=size):
+                turns = random.randrange(4)
+                delays.append((sender is client.send_stream, size, turns))
+                for _ in range(turns):
+                    await checkpoint()
+                size = random.randint(1, 5)
+
+        sender.send_hook = deliver_piece_by_piece
+
+    client, server = memory_stream_pair()
+    delay(client.send_stream, server.receive_stream, Random(seed))
+    delay(server.send_stream, client.receive_stream, Random(seed + 1))
+    async with penstock.create_task_group() as group:
+        group.start_soon(answer_frames, server)
+        async with FramedStream(client, LengthPrefixed(2)) as frames:
+            answers = []
+            for question in questions:
+                await frames.send(question)
+                answers.append(await frames.receive())
+    return answers, delays
+
+
+async def test_protocol_is_tested_over_streams_in_memory_with_repeatable_delays():
+    questions = [b"", b"one", b"two" * 100, b"three"]
+    answers, delays = await talk_over_a_virtual_socket(1, questions)
+    assert answers == [question.upper() for question in questions]
+    assert {sent_by_client for sent_by_client, _, _ in delays} == {True, False}
+    again, same_delays = await talk_over_a_virtual_socket(1, questions)
+    assert again == answers
+    for sent_by_client in (True, False):  # how the two interleave is the event loop's business
+        assert [it for it in delays if it[0] is sent_by_client] == [
+            it for it in same_delays if it[0] is sent_by_client
+        ]
+    others, other_delays = await talk_over_a_virtual_socket(2, questions)
+    assert others == answers
+    assert other_delays != delays
