@@ -22,6 +22,7 @@ from penstock import (
     create_unix_datagram_socket,
 )
 from penstock.abc import ConnectedUNIXDatagramSocket, SocketAttribute, UNIXDatagramSocket
+from penstock.lowlevel import set_ready_budget
 
 BACKLOG = 11  # datagrams that wait for a socket: net.unix.max_dgram_qlen, and one
 
@@ -246,8 +247,10 @@ async def until_sent(outcomes: list[Any]) -> None:
             await penstock.sleep(0.005)
 
 
+@pytest.mark.parametrize("budget", [1, 256])
 @pytest.mark.parametrize("kind", ["unix", "connected unix"])
-async def test_waiting_for_room_costs_no_cpu(kind: str, tmp_path: Path) -> None:
+async def test_waiting_for_room_costs_no_cpu(kind: str, budget: int, tmp_path: Path) -> None:
+    set_ready_budget(budget)  # each operation yields, or few do
     async with datagram_pair(kind, tmp_path) as pair:
         pair.fill()
         with penstock.move_on_after(0.2):  # by now it tries every 100 ms

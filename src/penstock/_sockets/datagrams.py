@@ -239,7 +239,11 @@ class UNIXDatagrams(BoundDatagramSocket, UNIXDatagramSocket):
                 wait = registration.park_writer()
                 if wait is None:
                     await self._settle_writer()
-                    continue
+                    if registration.sendto(data, address) >= 0:
+                        break
+                    # It was let through: there is no room.  Another round would find the budget
+                    # used up, yield, and find the system's word of room (see _pause): a spin.
+                    wait = registration.writer = self._taken()
                 await self._pause(wait, pause)
                 registration.set_writable()  # whether the system has said so or not
                 pause = min(2 * pause, LONGEST_PAUSE)
