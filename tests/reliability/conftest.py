@@ -1,0 +1,50 @@
+"""How much of the enumeration runs, and its count at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+#: Every so-many-th point runs, unless all of them are asked for.
+STRIDE = 8
+
+tallies = pytest.StashKey[dict[str, Counter[str]]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--every-point",
+        action="store_true",
+        help="cancel at every await of every operation, not at every eighth",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[tallies] = {}
+
+
+@pytest.fixture
+def stride(request: pytest.FixtureRequest) -> int:
+    return 1 if request.config.getoption("--every-point", default=False) else STRIDE
+
+
+@pytest.fixture
+def count_points(request: pytest.FixtureRequest):
+    def note(backend_id: str, **counts: int) -> None:
+        totals = request.config.stash[tallies].setdefault(backend_id, Counter())
+        totals.update(counts)
+
+    return note
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if found := config.stash.get(tallies, {}):
+        terminalreporter.section("awaits at which operations were cancelled")
+        for backend_id, totals in sorted(found.items()):
+            counts = ", ".join(f"{number:,} {name}" for name, number in totals.items())
+            terminalreporter.line(f"{backend_id}: {counts}")
+        cancelled = sum(totals["cancelled"] for totals in found.values())
+        terminalreporter.line(f"all: {cancelled:,} cancelled")
