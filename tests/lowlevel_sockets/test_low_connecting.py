@@ -17,6 +17,7 @@ from low_peers import (
     registered,
     tcp_pair,
 )
+from raised import public_type
 
 import penstock
 from penstock import ClosedResourceError, socket
@@ -177,7 +178,7 @@ async def test_closing_wakes_who_waits_for_room_in_a_queue_within_a_turn():
                 second.close()
                 for _ in range(3):
                     await checkpoint()
-                assert [type(x) for x in outcomes] == [ClosedResourceError]
+                assert [public_type(x) for x in outcomes] == [ClosedResourceError]
 
 
 async def test_peer_that_resets_before_it_is_accepted_leaves_a_socket_that_says_so():

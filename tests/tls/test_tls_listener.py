@@ -9,6 +9,7 @@ import threading
 from contextlib import asynccontextmanager
 
 import pytest
+from raised import public_type
 from tls_peers import HOST, client_context, receive_all, server_context
 
 import penstock
@@ -191,7 +192,7 @@ async def test_handshake_errors_can_be_handled():
     async with serving(echo, make=Listener) as (_, port):
         await in_thread(talk_http, port)
         await seen.wait()
-        assert [type(exc) for exc in errors] == [penstock.BrokenResourceError]
+        assert [public_type(exc) for exc in errors] == [penstock.BrokenResourceError]
         await works(port)
 
 
