@@ -33,6 +33,7 @@ from penstock.abc import (
 )
 from penstock.lowlevel import checkpoint, set_ready_budget
 from penstock.streams.buffered import BufferedByteReceiveStream, BufferedByteStream
+from penstock.streams.stapled import StapledObjectStream
 
 HUGE = 10**30
 
@@ -927,3 +928,19 @@ async def test_partial_send_is_that_of_the_wrapped_stream():
             with move_on_after(0.05):
                 await stream.send(bytes(1 << 25))
             assert 0 < stream.partial_send < 1 << 25
+
+
+async def test_sending_no_buffers_over_objects_looks_whether_it_may_send():
+    there = create_memory_object_stream[bytes](1)
+    back = create_memory_object_stream[bytes](1)
+    with there[1], back[0]:
+        stream = BufferedByteStream(StapledObjectStream(there[0], back[1]))
+        with CancelScope() as scope:
+            scope.cancel()
+            await stream.send_many([])
+        assert scope.cancelled_caught
+        await stream.send_many([])
+        await stream.send_eof()
+        with pytest.raises(ClosedResourceError):
+            await stream.send_many([])
+        await stream.aclose()

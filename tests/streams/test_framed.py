@@ -1,6 +1,7 @@
 """Framed streams over byte streams and object streams, whatever the framing and the chunking."""
 
 import pickle
+import socket
 import threading
 
 import pytest
@@ -23,7 +24,7 @@ from penstock import (
     run,
     wait_all_tasks_blocked,
 )
-from penstock.abc import SocketAttribute
+from penstock.abc import SocketAttribute, SocketStream
 from penstock.lowlevel import set_ready_budget
 from penstock.streams.buffered import BufferedByteReceiveStream, BufferedByteStream
 from penstock.streams.framed import (
@@ -577,3 +578,13 @@ async def test_use_from_another_loop_is_refused():
     thread.join()
     assert errors == ["this stream belongs to another event loop or thread"]
     assert await stream.receive() == b"b"
+
+
+async def test_send_after_eof_says_closed_every_time():
+    near, far = socket.socketpair()
+    with far:
+        async with FramedStream(await SocketStream.from_socket(near), LengthPrefixed()) as stream:
+            await stream.send_eof()
+            for _ in range(3):
+                with pytest.raises(ClosedResourceError):
+                    await stream.send(b"late")

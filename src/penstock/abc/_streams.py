@@ -220,7 +220,7 @@ class ByteSendStream(AsyncResource, TypedAttributeProvider):
             TypeError: One of ``buffers`` is not bytes-like; nothing was sent.
         """
         views = [memoryview(buffer) for buffer in buffers]
-        for view in views:
+        for view in views or [memoryview(b"")]:  # a send of nothing looks whether it may send
             await self.send(view)
 
 

@@ -127,6 +127,10 @@ class WholeSender:
                     gone += _nbytes(piece)
         except BusyResourceError:  # somebody else is sending, and nothing of this went out
             raise
+        except ClosedResourceError:
+            if stream.partial_send is not None:  # or it was closed before, by send_eof() perhaps
+                self._note_cut(items, gone)
+            raise
         except BaseException:
             self._note_cut(items, gone)
             raise

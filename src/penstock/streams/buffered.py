@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from operator import index
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from penstock._backends import Backend, bound_backend
+from penstock._backends import Backend, bound_backend, current_backend
 from penstock._exceptions import (
     BusyResourceError,
     ClosedResourceError,
@@ -384,11 +384,12 @@ class BufferedByteStream(BufferedByteReceiveStream, ByteStream):
         stream: A byte stream, or an object stream of bytes, in both directions.
     """
 
-    __slots__ = ("_sends_views",)
+    __slots__ = ("_eof_sent", "_sends_views")
 
     def __init__(self, stream: AnyByteStream) -> None:
         super().__init__(stream)
         self._sends_views = isinstance(stream, ByteSendStream)
+        self._eof_sent = False
 
     @property
     def partial_send(self) -> int | None:
@@ -409,13 +410,19 @@ class BufferedByteStream(BufferedByteReceiveStream, ByteStream):
         if self._sends_views:
             await self.receive_stream.send_many(buffers)
         else:
-            for item in [bytes(memoryview(buffer)) for buffer in buffers]:
+            items = [bytes(memoryview(buffer)) for buffer in buffers]
+            if not items:
+                if self._eof_sent:
+                    raise ClosedResourceError
+                await current_backend().checkpoint_if_cancelled()
+            for item in items:
                 await self.receive_stream.send(item)
 
     async def send_eof(self) -> None:
         if self._closed:
             raise ClosedResourceError
         await self.receive_stream.send_eof()
+        self._eof_sent = True
 
 
 class BufferedConnectable(ByteStreamConnectable):
