@@ -8,6 +8,7 @@ from penstock.testing._check_byte_streams import (
     check_byte_stream_one_way as check_byte_stream_one_way,
 )
 from penstock.testing._check_half_close import check_half_close as check_half_close
+from penstock.testing._check_listeners import check_listener as check_listener
 from penstock.testing._check_object_streams import check_object_stream as check_object_stream
 from penstock.testing._check_object_streams import (
     check_object_stream_one_way as check_object_stream_one_way,
@@ -34,6 +35,7 @@ __all__ = (
     "check_byte_stream",
     "check_byte_stream_one_way",
     "check_half_close",
+    "check_listener",
     "check_object_stream",
     "check_object_stream_one_way",
     "lockstep_stream_one_way_pair",
