@@ -48,9 +48,13 @@ class Engine:
     # I1  _received[_start:] has come and was not handed to the object; less than a header, unless
     #     ``more``
     # I2  _missing: how much of the last record that was handed over is still to come
-    # I3  kept: plaintext that was taken out of the object before it was asked for; it comes before
+    # I3  _handed: how many records were handed over since the object was last read from
+    # I4  _cut: the object has more of the record that was read last
+    # I5  kept: plaintext that was taken out of the object before it was asked for; it comes before
     #     whatever the object still has
     __slots__ = (
+        "_cut",
+        "_handed",
         "_incoming",
         "_missing",
         "_received",
@@ -61,6 +65,7 @@ class Engine:
         "kept",
         "object",
         "outgoing",
+        "ready",
     )
 
     def __init__(self, context: AnySSLContext, server_side: bool, hostname: str | None) -> None:
@@ -72,7 +77,11 @@ class Engine:
         self._received = b""
         self._start = 0
         self._missing = 0
+        self._handed = 0
+        self._cut = False
         self.kept = b""
+        #: Whether :meth:`read` might find something.
+        self.ready = False
         #: What the last :meth:`read` has cost; a loop may turn at 1,024 of it.
         self.effort = 0
         #: Whether the peer has announced the end.
@@ -87,6 +96,7 @@ class Engine:
         if self._start < len(self._received):
             data = self._received[self._start :] + data
         self._received, self._start = bytes(data), 0
+        self.ready = True
 
     @property
     def more(self) -> bool:
@@ -94,12 +104,8 @@ class Engine:
         left = len(self._received) - self._start
         return left >= HEADER or bool(left and self._missing)
 
-    def hand_over(self) -> int:
-        """Hand some of the ciphertext to the object.
-
-        Returns:
-            How many records begin in it; -1: there is nothing to hand over.
-        """
+    def hand_over(self) -> bool:
+        """Hand some of the ciphertext to the object; return whether there was any."""
         data, start = self._received, self._start
         size = len(data)
         end = start + self._missing
@@ -107,19 +113,19 @@ class Engine:
         while end + HEADER <= size and records < HANDED:
             end += HEADER + (data[end + 3] << 8 | data[end + 4])
             records += 1
+        if end == start or start == size:
+            return False  # less than a header
+        self._handed += records
+        self.ready = True
         if end >= size:
-            if start == size:
-                return -1
             self._missing = end - size
             self._incoming.write(data[start:])
             self._received, self._start = b"", 0
-        elif end == start:
-            return -1  # less than a header
         else:
             self._missing = 0
             self._incoming.write(memoryview(data)[start:end])
             self._start = end
-        return records
+        return True
 
     def leftover(self) -> bytes:
         """Return the ciphertext that the object has not read, behind the peer's announcement."""
@@ -137,7 +143,7 @@ class Engine:
             try:
                 self.object.do_handshake()
             except ssl.SSLWantReadError:
-                if self.hand_over() < 0:
+                if not self.hand_over():
                     return False
             except ssl.SSLError as exc:
                 self._fail(exc)
@@ -153,43 +159,51 @@ class Engine:
         ``b""`` where there is none, or where finding it takes more than one step may: then there
         is ``more``.
         """
-        self.effort = 0
-        chunks = []
+        chunks: list[bytes] = []
         if self.kept:
             chunks.append(self.kept[:max_bytes])
             self.kept = self.kept[max_bytes:]
             max_bytes -= len(chunks[0])
-        records = 0
-        while max_bytes > 0:
-            before = len(chunks)
+        effort = 0
+        while True:
+            found = -len(chunks)
             max_bytes = self._take(chunks, max_bytes)
-            # Reads of no more than a record return as many chunks as there were records with data.
-            fruitless = records - len(chunks) + before
-            if fruitless > 0:
-                self.effort += FRUITLESS * fruitless
-            if self.ended or self.failure is not None or self.effort >= EFFORT:
+            found += len(chunks)  # as many as there were records with data, or more
+            effort += self._handed
+            if found < self._handed:
+                effort += FRUITLESS * (self._handed - found)
+            self._handed = 0
+            if max_bytes == 0 or effort >= EFFORT or self.ended or self.failure is not None:
                 break
-            records = self.hand_over()
-            if records < 0:
+            if self._start == len(self._received) or not self.hand_over():
+                self.ready = False
                 break
-            self.effort += records
+        self.effort = effort
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def look_ahead(self) -> bool:
+        """Return whether there is plaintext, which is kept for the next :meth:`read`."""
+        self.kept = self.read(sys.maxsize)
+        self.ready = self.ready or bool(self.kept)
+        return bool(self.kept)
 
     def _take(self, chunks: list[bytes], max_bytes: int) -> int:
         """Take plaintext out of what was handed over; return what is left of ``max_bytes``."""
-        ssl_object, incoming = self.object, self._incoming
+        read, incoming = self.object.read, self._incoming
+        if self.ended or self.failure is not None:
+            return max_bytes
         try:
-            while max_bytes > 0 and (incoming.pending or ssl_object.pending()):
-                if self.ended or self.failure is not None:
-                    break
-                data = ssl_object.read(max_bytes if max_bytes < RECORD else RECORD)
+            while max_bytes and (incoming.pending or self._cut):
+                nbytes = max_bytes if max_bytes < RECORD else RECORD
+                data = read(nbytes)
                 if not data:
                     self.ended = True
                     break
                 chunks.append(data)
                 max_bytes -= len(data)
+                self._cut = len(data) == nbytes < RECORD
         except ssl.SSLWantReadError:
-            pass
+            self._cut = False
         except ssl.SSLZeroReturnError:  # instead of b"", after our own announcement
             self.ended = True
         except ssl.SSLError as exc:
@@ -206,7 +220,7 @@ class Engine:
         try:
             return self.object.write(data)
         except ssl.SSLWantReadError:
-            pass
+            self._cut = self.ready = True  # it may have stopped in front of data
         except ssl.SSLError as exc:
             self._fail(exc)
         return 0
@@ -219,6 +233,7 @@ class Engine:
         chunks = [self.kept]
         self._take(chunks, sys.maxsize)
         self.kept = b"".join(chunks)
+        self.ready = True
         if self.failure is None:
             try:
                 self.object.unwrap()

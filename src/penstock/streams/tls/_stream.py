@@ -11,7 +11,6 @@ flush has stopped.
 from __future__ import annotations
 
 import ssl
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NoReturn, Self
@@ -41,6 +40,8 @@ __all__ = ("TLSStream",)
 PIECE = 65536
 #: Bytes of the ready budget that a unit of the engine's effort stands for: 1,024 units use it up.
 BYTES_OF_EFFORT = 256
+#: Effort that is not worth counting: a few records with data.
+EFFORTLESS = 16
 #: How long closing, or an alert, waits for the peer, in seconds.
 PATIENCE = 2.0
 #: The same while a task waits for data, in seconds: it is set free by closing the transport.
@@ -300,11 +301,12 @@ class TLSStream(ByteStream):
                 await self._backend.settle()
             engine = self._engine
             while not self._closed:
-                data = engine.read(max_bytes)
-                if engine.effort > 16:
-                    self._backend.budget.spend_bytes(BYTES_OF_EFFORT * engine.effort)
-                if data:
-                    return data
+                if engine.ready:
+                    data = engine.read(max_bytes)
+                    if engine.effort > EFFORTLESS:
+                        self._backend.budget.spend_bytes(BYTES_OF_EFFORT * engine.effort)
+                    if data:
+                        return data
                 if engine.ended:
                     raise EndOfStream
                 await self._read_on()
@@ -388,7 +390,7 @@ class TLSStream(ByteStream):
         if self._truncated:
             raise BrokenResourceError("the stream has ended")
         await self._flush()
-        if self._engine.hand_over() < 0:
+        if not self._engine.hand_over():
             await self._feed()
 
     # -- the end ---------------------------------------------------------------------------
@@ -459,10 +461,8 @@ class TLSStream(ByteStream):
         """Announce the end, and wait for the peer's announcement or for data."""
         engine = self._engine
         self._announce_end()
-        engine.kept = engine.read(sys.maxsize)
-        while not engine.ended and not engine.kept:
+        while not engine.look_ahead() and not engine.ended:
             await self._read_on()  # which sends as well: the peer may be doing the same
-            engine.kept = engine.read(sys.maxsize)
         await self._flush()
 
     async def aclose(self) -> None:
