@@ -165,7 +165,12 @@ class Engine:
             self.kept = self.kept[max_bytes:]
             max_bytes -= len(chunks[0])
         effort = 0
-        while True:
+        while max_bytes and effort < EFFORT and not self.ended and self.failure is None:
+            if not (self._incoming.pending or self._cut) and (
+                self._start == len(self._received) or not self.hand_over()
+            ):
+                self.ready = False
+                break
             found = -len(chunks)
             max_bytes = self._take(chunks, max_bytes)
             found += len(chunks)  # as many as there were records with data, or more
@@ -173,11 +178,6 @@ class Engine:
             if found < self._handed:
                 effort += FRUITLESS * (self._handed - found)
             self._handed = 0
-            if max_bytes == 0 or effort >= EFFORT or self.ended or self.failure is not None:
-                break
-            if self._start == len(self._received) or not self.hand_over():
-                self.ready = False
-                break
         self.effort = effort
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 

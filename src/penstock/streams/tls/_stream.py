@@ -1,11 +1,7 @@
 """A byte stream that encrypts what it sends and decrypts what it receives.
 
-Lives here: how ciphertext travels between the engine and the transport, and the tasks that wait
-for it.  What is done with it, and what is asked of OpenSSL, lives in ``_engine``.
-
-Ciphertext that has left the engine stays in ``_unsent`` until the transport has it: a record that
-is lost or torn makes all that follows unreadable.  Whoever flushes next goes on where a cancelled
-flush has stopped.
+Lives here: what a caller may ask of it, from the handshake to the end.  What OpenSSL is asked lives
+in ``_engine``, and how ciphertext travels in ``_pump``.
 """
 
 from __future__ import annotations
@@ -25,11 +21,11 @@ from penstock._exceptions import (
 )
 from penstock._kin import with_kindred_keys
 from penstock._octets import octets_of
-from penstock._synchronization import Event
-from penstock.abc import AnyByteStream, ByteReceiveStream, ByteStream
+from penstock.abc import AnyByteStream, ByteStream
 from penstock.streams.tls._attributes import TLSAttribute
 from penstock.streams.tls._contexts import AnySSLContext, default_context
-from penstock.streams.tls._engine import FEED, Engine
+from penstock.streams.tls._engine import Engine
+from penstock.streams.tls._pump import PATIENCE, Pump
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -42,9 +38,8 @@ PIECE = 65536
 BYTES_OF_EFFORT = 256
 #: Effort that is not worth counting: a few records with data.
 EFFORTLESS = 16
-#: How long closing, or an alert, waits for the peer, in seconds.
-PATIENCE = 2.0
-#: The same while a task waits for data, in seconds: it is set free by closing the transport.
+#: How long closing waits while a task waits for data, in seconds: closing the transport sets that
+#: one free.
 BRIEF = 0.01
 
 
@@ -55,30 +50,15 @@ class TLSStream(ByteStream):
     with the :exc:`ssl.SSLError` as its cause, and the peer is told by an alert.
     """
 
-    # I1  _unsent: ciphertext that has left the engine and that the transport has not taken; only
-    #     the task that has set _flushing changes it
-    # I2  the first _held bytes that the engine has to send may wait for the next send: the session
-    #     tickets of a server.  A peer that reads only what it waits for would block them, and we
-    #     should wait for each other (RFC 8446, 4.6.1 lets them come at any time)
-    # I3  _flushing, _feeding: a task sends, receives ciphertext; others wait for _flushed, _fed,
-    #     and look again.  No locks: with nobody else there, the two flags cost next to nothing
     __slots__ = (
         "__weakref__",
         "_backend",
         "_closed",
         "_engine",
         "_eof_sent",
-        "_fed",
-        "_feeding",
-        "_flushed",
-        "_flushing",
-        "_held",
         "_partial_send",
+        "_pump",
         "_reading",
-        "_sized",
-        "_torn",
-        "_truncated",
-        "_unsent",
         "_writing",
         "standard_compatible",
         "transport_stream",
@@ -91,20 +71,13 @@ class TLSStream(ByteStream):
         self.transport_stream: Any = transport_stream
         #: Whether the end of the stream has to be announced by whoever ends it.
         self.standard_compatible: bool = standard_compatible
-        self._sized = isinstance(transport_stream, ByteReceiveStream)  # or one of objects
         self._backend: Backend = current_backend()
         self._engine = engine
-        self._unsent = b""
-        self._held = 0
-        self._flushing = self._feeding = False
-        self._flushed: Event | None = None
-        self._fed: Event | None = None
+        self._pump = Pump(transport_stream, engine, self._backend)
         self._reading = self._writing = False
         self._partial_send: int | None = None
         self._closed = False
         self._eof_sent = False
-        self._truncated = False  # the transport has ended
-        self._torn = False  # a record was lost on the way to the transport
 
     # -- the handshake ---------------------------------------------------------------------
 
@@ -156,12 +129,12 @@ class TLSStream(ByteStream):
     async def _shake_hands(self) -> None:
         engine = self._engine
         while not engine.shake_hands():
-            if self._truncated:
+            if self._pump.truncated:
                 raise BrokenResourceError("the stream has ended in the middle of the TLS handshake")
-            await self._flush()
-            await self._feed()
+            await self._pump.flush()
+            await self._pump.feed()
         if isinstance(engine.failure, ssl.SSLCertVerificationError):
-            await self._flush_alert()
+            await self._pump.flush_alert()
             try:
                 raise engine.failure
             finally:
@@ -169,114 +142,15 @@ class TLSStream(ByteStream):
         if engine.failure is not None:
             await self._raise_failure()
         if engine.object.server_side and engine.object.version() == "TLSv1.3":
-            self._held = engine.outgoing.pending
+            self._pump.held = engine.outgoing.pending
         else:
-            await self._flush()
-
-    # -- the transport ---------------------------------------------------------------------
-
-    async def _feed(self) -> None:
-        """Receive ciphertext, or wait until somebody else has tried."""
-        if self._feeding:
-            self._fed = self._fed or Event()
-            await self._fed.wait()
-            return
-        self._feeding = True
-        try:
-            transport = self.transport_stream
-            self._engine.feed(
-                await (transport.receive(FEED) if self._sized else transport.receive())
-            )
-        except EndOfStream:
-            self._truncated = True
-        finally:
-            self._feeding = False
-            if self._fed is not None:
-                self._fed.set()
-                self._fed = None
-
-    async def _flush(self) -> None:
-        """Have the transport send all ciphertext there is."""
-        outgoing = self._engine.outgoing
-        while self._flushing:
-            self._flushed = self._flushed or Event()
-            await self._flushed.wait()
-        self._flushing = True
-        try:
-            while self._unsent or outgoing.pending:
-                if self._torn:
-                    raise BrokenResourceError("a TLS record was lost when a send was cut short")
-                self._held = 0
-                if not self._unsent:
-                    self._unsent = outgoing.read()
-                try:
-                    await self.transport_stream.send(self._unsent)
-                except BusyResourceError:  # somebody else uses the transport; nothing was sent
-                    raise
-                except BaseException:
-                    self._unsent = self._rest()
-                    raise
-                self._unsent = b""
-        finally:
-            self._flushing = False
-            if self._flushed is not None:
-                self._flushed.set()
-                self._flushed = None
-
-    def _rest(self) -> bytes:
-        """Return what a send that was cut short has left of ``_unsent``."""
-        partial: int | None = getattr(self.transport_stream, "partial_send", None)
-        if not self._sized:
-            return b"" if partial else self._unsent  # an item is sent or is not
-        if partial is None:
-            self._torn = True
-            return b""
-        return self._unsent[partial:]
-
-    async def _flush_beside_feed(self) -> None:
-        """Receive ciphertext, and send meanwhile what the peer may be waiting for.
-
-        Sending alone could wait for a peer who himself waits until we have received.
-        """
-        if self._engine.outgoing.pending > FEED:  # he asks for answers, and takes none
-            await self._flush()
-
-        async def flush() -> None:
-            try:
-                await self._flush()
-            except (BrokenResourceError, BusyResourceError, ClosedResourceError):
-                pass  # who sends will be told
-
-        failure: Exception | None = None  # as it is, not in a group
-        try:
-            async with self._backend.create_task_group() as group:
-                group.start_soon(flush)
-                try:
-                    await self._feed()
-                except Exception as exc:
-                    failure = exc
-                group.cancel_scope.cancel()
-            if failure is not None:
-                raise failure
-        finally:
-            del failure  # whose traceback leads back to this frame
-
-    async def _flush_alert(self) -> None:
-        """Tell the peer what is wrong, if it listens."""
-        if self._flushing:
-            return  # whoever is at it sends that too
-        deadline = self._backend.current_time() + PATIENCE
-        with self._backend.create_cancel_scope(deadline=deadline, shield=False):
-            try:
-                await self._flush()
-            except (BrokenResourceError, ClosedResourceError, BusyResourceError):
-                pass  # what is wrong is being raised already
+            await self._pump.flush()
 
     async def _raise_failure(self) -> NoReturn:
         """Give the stream up because of what the object said."""
         failure = self._engine.failure
         assert failure is not None
-        await self._flush_alert()
+        await self._pump.flush_alert()
         raise BrokenResourceError(failure.reason or str(failure)) from failure
 
     def _check_loop(self) -> None:
@@ -321,14 +195,14 @@ class TLSStream(ByteStream):
             await self._raise_failure()
         elif engine.more:  # more than one step may do
             await self._backend.checkpoint()
-        elif self._truncated:
+        elif self._pump.truncated:
             if self.standard_compatible:
                 raise BrokenResourceError("the stream has ended without an announcement")
             engine.ended = True
-        elif self._flushing or not (self._unsent or engine.outgoing.pending > self._held):
-            await self._feed()  # nothing to send, or whoever sends takes it along
+        elif self._pump.flushing or self._pump.quiet:
+            await self._pump.feed()  # nothing to send, or whoever sends takes it along
         else:
-            await self._flush_beside_feed()
+            await self._pump.feed_and_flush()
 
     # -- sending ---------------------------------------------------------------------------
 
@@ -378,7 +252,7 @@ class TLSStream(ByteStream):
                         offset += nbytes
                         sent += nbytes
                         self._partial_send = sent
-                        await self._flush()
+                        await self._pump.flush()
                     elif self._engine.failure is None:
                         await self._write_on()
             self._partial_send = None
@@ -387,11 +261,11 @@ class TLSStream(ByteStream):
 
     async def _write_on(self) -> None:
         """Get what the peer has to say before anything can be sent (TLS 1.2: it renegotiates)."""
-        if self._truncated:
+        if self._pump.truncated:
             raise BrokenResourceError("the stream has ended")
-        await self._flush()
+        await self._pump.flush()
         if not self._engine.hand_over():
-            await self._feed()
+            await self._pump.feed()
 
     # -- the end ---------------------------------------------------------------------------
 
@@ -416,7 +290,7 @@ class TLSStream(ByteStream):
         self._check_loop()
         await self._backend.checkpoint_if_cancelled()
         self._announce_end()
-        await self._flush()
+        await self._pump.flush()
 
     def _announce_end(self) -> None:
         """Have the engine announce the end; again: do nothing."""
@@ -463,7 +337,7 @@ class TLSStream(ByteStream):
         self._announce_end()
         while not engine.look_ahead() and not engine.ended:
             await self._read_on()  # which sends as well: the peer may be doing the same
-        await self._flush()
+        await self._pump.flush()
 
     async def aclose(self) -> None:
         """Announce the end, wait at most two seconds for the peer's announcement, and close.
@@ -480,15 +354,15 @@ class TLSStream(ByteStream):
             await self.transport_stream.aclose()
 
     async def _part(self) -> None:
-        if self._truncated or self._torn or self._flushing:
+        if self._pump.truncated or self._pump.torn or self._pump.flushing:
             return  # the peer has gone, or a task that sends is stuck: closing sets it free
-        waited_for = self._reading or self._feeding
+        waited_for = self._reading or self._pump.feeding
         deadline = self._backend.current_time() + (BRIEF if waited_for else PATIENCE)
         with self._backend.create_cancel_scope(deadline=deadline, shield=False):
             try:
                 if waited_for:
                     self._announce_end()
-                    await self._flush()
+                    await self._pump.flush()
                 else:
                     await self._end_both()
                     while not self._engine.ended:
