@@ -49,6 +49,10 @@ def parser() -> argparse.ArgumentParser:
         "--into", type=Path, metavar="PAGE", help="put it between the marks of a page"
     )
     report.add_argument("--brief", action="store_true", help="ratios and targets alone")
+    counts = commands.add_parser("instructions", help="instructions per operation, by callgrind")
+    what = counts.add_mutually_exclusive_group()
+    what.add_argument("--check", action="store_true", help="fail where a budget is exceeded")
+    what.add_argument("--update", action="store_true", help="make what is counted the budget")
     return parser
 
 
@@ -63,6 +67,10 @@ def main() -> int:
         else:
             print(text)
         return 0
+    if options.command == "instructions":
+        from benchmarks.instructions import instructions
+
+        return instructions(options)
     from benchmarks.compare import compare
 
     if options.rounds is None:
