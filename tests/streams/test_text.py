@@ -132,6 +132,33 @@ async def test_undecodable_bytes_take_no_others_with_them(codec, content, good, 
     await stream.aclose()
 
 
+@pytest.mark.parametrize("cut", [1, 2, 100])
+async def test_text_that_the_codec_holds_back_comes_before_the_error(cut):
+    """UTF-7 waits for the end of what is shifted, though the character in it is whole."""
+    content = b"++AA\xffok"
+    stream = TextReceiveStream(objects(*pieces_of(content, [cut])), "utf-7")
+    assert await stream.receive() == "\uf800"
+    with pytest.raises(UnicodeDecodeError):
+        await stream.receive()
+    assert "".join([text async for text in stream]) == "ok"
+    await stream.aclose()
+
+
+async def test_error_that_is_found_too_late_takes_nothing_with_it():
+    """UTF-16 tells of a lone surrogate before it tells that the mark is missing."""
+    content = b"a\0\0\xd8a\0" + "ok".encode("utf-16")
+    stream = TextReceiveStream(objects(content), "utf-16")
+    errors = 0
+    text = ""
+    while text != "ok":
+        try:
+            text += await stream.receive()
+        except UnicodeDecodeError:
+            errors += 1
+    assert errors == 3  # one for each character that no mark precedes
+    await stream.aclose()
+
+
 async def test_errors_says_what_to_do_about_undecodable_bytes():
     async with TextReceiveStream(objects(b"a\xff", b"b\xe3"), errors="replace") as stream:
         assert [text async for text in stream] == ["a\ufffd", "b", "\ufffd"]

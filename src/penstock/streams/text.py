@@ -124,11 +124,16 @@ class TextReceiveStream(ObjectReceiveStream[str]):
         except UnicodeDecodeError as exc:
             # exc.object is the chunk, perhaps with held bytes before it; they end together.
             good = len(chunk) - (len(exc.object) - exc.start)
-            decoder.setstate(before)
-            text = decoder.decode(chunk[:good]) if good > 0 else ""
-            if text:
-                self._undecoded = chunk[good:]
-                return text
+            if exc.start and good >= 0:
+                decoder.setstate(before)
+                try:  # with care: UTF-16 without a mark finds the later of two errors first
+                    text = self._decode(chunk[:good], final=True)
+                except UnicodeDecodeError:
+                    self._undecoded += chunk[good:]
+                    raise
+                if text:
+                    self._undecoded += chunk[good:]
+                    return text
             self._undecoded = exc.object[exc.end :]
             decoder.setstate((b"", decoder.getstate()[1]))  # without the bytes that it held
             raise
