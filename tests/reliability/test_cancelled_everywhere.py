@@ -12,13 +12,15 @@ from collections.abc import Callable
 
 import cancelled_memory
 import cancelled_sockets
+import cancelled_tasks
+import cancelled_tls
 import pytest
 from await_points import OPERATIONS, cancel_everywhere
 from backends import BACKENDS, BackendUnderTest
 
 import penstock
 
-TABLES = (cancelled_memory, cancelled_sockets)
+TABLES = (cancelled_memory, cancelled_sockets, cancelled_tasks, cancelled_tls)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
