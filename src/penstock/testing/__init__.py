@@ -3,6 +3,8 @@
 Public names only.  Works on every event loop that penstock runs on, under any test framework.
 """
 
+from penstock.testing._chaos import ChaosEvent as ChaosEvent
+from penstock.testing._chaos import ChaosStream as ChaosStream
 from penstock.testing._check_byte_streams import check_byte_stream as check_byte_stream
 from penstock.testing._check_byte_streams import (
     check_byte_stream_one_way as check_byte_stream_one_way,
@@ -28,6 +30,8 @@ from penstock.testing._memory_streams import memory_stream_pump as memory_stream
 from penstock.testing._sequencer import Sequencer as Sequencer
 
 __all__ = (
+    "ChaosEvent",
+    "ChaosStream",
     "MemoryReceiveStream",
     "MemorySendStream",
     "MemoryStream",
