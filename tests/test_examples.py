@@ -77,7 +77,10 @@ def test_document_shows_the_example_as_it_is(document: str, examples: set[str]) 
             for name in (
                 "architecture",
                 "differences",
+                "examples",
                 "files",
+                "interop",
+                "performance",
                 "sockets",
                 "stream-shapes",
                 "streams",
