@@ -68,8 +68,9 @@ class Line:
         self._taking = False
         #: What operations count on; None until the first event loop uses the line.
         self.budget: ReadyBudget | None = None
-        self.ended = self.dropped = False
-        self.wiped = 0
+        self.ended: bool = False
+        self.dropped: bool = False
+        self.wiped: int = 0
 
     def __len__(self) -> int:
         return len(self._buffer)

@@ -52,8 +52,8 @@ class MemorySendStream(SendingEnd):
         close_hook: Callable[[], object] | None = None,
     ) -> None:
         super().__init__(Line())
-        self.send_hook = send_hook
-        self.close_hook = close_hook
+        self.send_hook: Callable[[], Awaitable[Any]] | None = send_hook
+        self.close_hook: Callable[[], object] | None = close_hook
 
     async def _put(self, views: list[memoryview]) -> None:
         for view in views:
@@ -112,8 +112,8 @@ class MemoryReceiveStream(ByteReceiveStream):
         close_hook: Callable[[], object] | None = None,
     ) -> None:
         self._line = Line()
-        self.receive_hook = receive_hook
-        self.close_hook = close_hook
+        self.receive_hook: Callable[[], Awaitable[Any]] | None = receive_hook
+        self.close_hook: Callable[[], object] | None = close_hook
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         return await self._line.take(positive("max_bytes", max_bytes), self.receive_hook)

@@ -79,13 +79,13 @@ class Engine:
         self._missing = 0
         self._handed = 0
         self._cut = False
-        self.kept = b""
+        self.kept: bytes = b""
         #: Whether :meth:`read` might find something.
-        self.ready = False
+        self.ready: bool = False
         #: What the last :meth:`read` has cost; a loop may turn at 1,024 of it.
-        self.effort = 0
+        self.effort: int = 0
         #: Whether the peer has announced the end.
-        self.ended = False
+        self.ended: bool = False
         #: What broke the connection.
         self.failure: ssl.SSLError | None = None
 
