@@ -256,6 +256,24 @@ async def test_receive_goes_on_while_what_a_cancelled_send_has_left_cannot_go_ou
             assert await received == PAYLOAD
 
 
+async def test_send_waits_for_what_a_receive_is_sending():
+    async with tls_pair(size=0) as (client, server), penstock.create_task_group() as group:
+        with penstock.CancelScope() as scope:
+            async with penstock.create_task_group() as inner:
+                inner.start_soon(client.send, PAYLOAD)
+                await penstock.wait_all_tasks_blocked()
+                scope.cancel()
+        rest = PAYLOAD[client.partial_send :]
+        answer = group.create_task(client.receive())  # sends what the cancelled send has left
+        await penstock.wait_all_tasks_blocked()
+        sending = group.create_task(client.send(rest + b"and more"))
+        await penstock.wait_all_tasks_blocked()
+        assert await receive_exactly(server, len(PAYLOAD) + 8) == PAYLOAD + b"and more"
+        await sending
+        group.start_soon(server.send, b"got it")
+        assert await answer == b"got it"
+
+
 @pytest.mark.parametrize("method", ["send", "receive", "send_eof", "unwrap"])
 async def test_pending_cancellation_leaves_an_operation_without_effect(method):
     async with tls_pair() as (client, server):
@@ -286,3 +304,53 @@ async def test_second_task_is_busy_and_harmless(method):
             else:
                 await server.send(b"hello")
                 assert await first == b"hello"
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000])
+@pytest.mark.parametrize("after", [0, 3, 30, 300])
+async def test_closing_amid_both_directions_frees_everybody(size, after):
+    """Whatever turn the close comes in, nobody hangs, and nobody gets what was not sent."""
+    near, far = wires(size, piece=5000)
+    client, server = await shake_hands(near, far)
+    received = []
+
+    async def send(stream):
+        with pytest.raises((penstock.ClosedResourceError, penstock.BrokenResourceError)):
+            while True:
+                await stream.send(PAYLOAD)
+
+    async def receive(stream):
+        try:
+            while True:
+                received.append(await stream.receive())
+        except (
+            penstock.EndOfStream,
+            penstock.ClosedResourceError,
+            penstock.BrokenResourceError,
+        ):
+            pass
+
+    async with penstock.create_task_group() as group:
+        for end in (client, server):
+            group.start_soon(send, end)
+        group.start_soon(receive, client)
+        receiving = group.create_task(receive_all_of(server))
+        for _ in range(after):
+            await penstock.lowlevel.checkpoint()
+        group.start_soon(client.aclose)
+        await client.aclose()
+        data = await receiving
+        await server.aclose()
+    assert (PAYLOAD * (len(data) // len(PAYLOAD) + 1)).startswith(data)
+    data = b"".join(received)
+    assert (PAYLOAD * (len(data) // len(PAYLOAD) + 1)).startswith(data)
+
+
+async def receive_all_of(stream):
+    """Receive until the end, of whatever kind."""
+    chunks = []
+    try:
+        while True:
+            chunks.append(await stream.receive())
+    except (penstock.EndOfStream, penstock.BrokenResourceError):
+        return b"".join(chunks)

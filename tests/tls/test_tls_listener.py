@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import ssl
@@ -121,7 +122,53 @@ def talk_plaintext_inside(port):
             pass
 
 
+def connect_by_hand(port):
+    """Return a socket after its handshake, and what encrypts for it."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    hand = client_context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+    sock = raw(port)
+    while True:
+        try:
+            hand.do_handshake()
+        except ssl.SSLWantReadError:
+            sock.sendall(outgoing.read())
+            incoming.write(sock.recv(65536))
+        else:
+            sock.sendall(outgoing.read())
+            return sock, hand, outgoing
+
+
+def corrupt_a_record(port):
+    sock, hand, outgoing = connect_by_hand(port)
+    with sock:
+        hand.write(b"hello")
+        record = bytearray(outgoing.read())
+        record[-1] ^= 1
+        sock.sendall(record)
+        while sock.recv(1000):
+            pass
+
+
+def cut_a_record(port):
+    sock, hand, outgoing = connect_by_hand(port)
+    with sock:
+        hand.write(b"hello")
+        sock.sendall(outgoing.read()[:-1])
+
+
+def read_nothing(port):
+    sock, hand, outgoing = connect_by_hand(port)
+    sock.settimeout(0.2)
+    with sock, contextlib.suppress(TimeoutError):
+        while True:  # until the echo stands still, for nobody reads what it sends
+            hand.write(bytes(65536))
+            sock.sendall(outgoing.read())
+
+
 HOSTILE = [
+    corrupt_a_record,
+    cut_a_record,
+    read_nothing,
     leave_at_once,
     reset,
     talk_http,

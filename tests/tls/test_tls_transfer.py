@@ -27,6 +27,7 @@ from tls_peers import (
 import penstock
 from penstock.abc import SocketAttribute
 from penstock.streams.buffered import BufferedByteStream
+from penstock.streams.stapled import StapledByteStream
 from penstock.streams.tls import TLSAttribute, TLSStream
 
 PAYLOAD = Random(1).randbytes(300_000)
@@ -60,6 +61,11 @@ async def over_buffered_objects():
     return [BufferedByteStream(end) for end in objects(0)]
 
 
+async def over_stapled_streams():
+    near, far = wires(1)
+    return StapledByteStream(near, near), StapledByteStream(far, far)
+
+
 async def over_tls():
     return await shake_hands(*wires(0))
 
@@ -76,6 +82,7 @@ TRANSPORTS = [
     over_unbuffered_objects,
     over_buffered_streams,
     over_buffered_objects,
+    over_stapled_streams,
     over_tls,
     over_tls_in_tls_of_another_version,
 ]
