@@ -104,6 +104,15 @@ class Backend(ABC):
         """Yield once, and leave a pending cancellation for later."""
 
     @abstractmethod
+    def watch_checkpoints(self) -> Callable[[], tuple[bool, bool]]:
+        """Watch whether the current task yields, and whether it looks for a cancellation.
+
+        Returns:
+            A function, to be called once, that ends it and tells whether the task has done both,
+            and whether it has done either.
+        """
+
+    @abstractmethod
     async def sleep(self, delay: float) -> None:
         """Wait for ``delay`` seconds."""
 

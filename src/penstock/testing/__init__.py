@@ -15,6 +15,8 @@ from penstock.testing._check_object_streams import check_object_stream as check_
 from penstock.testing._check_object_streams import (
     check_object_stream_one_way as check_object_stream_one_way,
 )
+from penstock.testing._checkpoints import assert_checkpoints as assert_checkpoints
+from penstock.testing._checkpoints import assert_no_checkpoints as assert_no_checkpoints
 from penstock.testing._lockstep_streams import (
     lockstep_stream_one_way_pair as lockstep_stream_one_way_pair,
 )
@@ -36,6 +38,8 @@ __all__ = (
     "MemorySendStream",
     "MemoryStream",
     "Sequencer",
+    "assert_checkpoints",
+    "assert_no_checkpoints",
     "check_byte_stream",
     "check_byte_stream_one_way",
     "check_half_close",

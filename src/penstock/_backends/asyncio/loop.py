@@ -17,6 +17,7 @@ from weakref import WeakSet
 
 from penstock._backends._base import Backend, ThreadLimiter
 from penstock._backends._tasks import TaskInfo
+from penstock._backends.asyncio.checkpoints import CheckpointWatch
 from penstock._backends.asyncio.groups import AsyncioTaskGroup
 from penstock._backends.asyncio.scopes import AsyncioCancelScope
 from penstock._backends.asyncio.signals import SignalWakeup
@@ -91,6 +92,15 @@ class AsyncioBackend(Backend):
     async def cancel_shielded_checkpoint(self) -> None:
         with AsyncioCancelScope(self.states, shield=True):
             await _one_turn()
+
+    def watch_checkpoints(self) -> Callable[[], tuple[bool, bool]]:
+        end = CheckpointWatch(self.states).end
+
+        def both_and_either() -> tuple[bool, bool]:
+            yielded, looked = end()
+            return yielded and looked, yielded or looked
+
+        return both_and_either
 
     async def sleep(self, delay: float) -> None:
         await self.states.checkpoint_if_cancelled()

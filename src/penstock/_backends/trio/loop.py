@@ -71,6 +71,14 @@ class _Wait:
                 del result  # the exception knows this frame: together they would be a cycle
 
 
+def _holds(assertion: AbstractContextManager[None]) -> bool:
+    try:
+        assertion.__exit__(None, None, None)
+    except AssertionError:
+        return False
+    return True
+
+
 def _cancellation_probe() -> Callable[[], bool]:
     """Return a function that tells whether the current task has a pending cancellation.
 
@@ -132,6 +140,12 @@ class TrioBackend(Backend):
 
     async def cancel_shielded_checkpoint(self) -> None:
         await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def watch_checkpoints(self) -> Callable[[], tuple[bool, bool]]:
+        both, neither = trio.testing.assert_checkpoints(), trio.testing.assert_no_checkpoints()
+        both.__enter__()
+        neither.__enter__()
+        return lambda: (_holds(both), not _holds(neither))
 
     async def sleep(self, delay: float) -> None:
         await trio.sleep(delay)
