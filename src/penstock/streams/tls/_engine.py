@@ -25,7 +25,8 @@ HEADER = 5
 #: The most records that the object is handed at a time.  It does all those without data in one go,
 #: and a KeyUpdate (RFC 8446, 4.6.3) takes 18 us: the 2,427 of 64 KiB would take 44 ms.
 HANDED = 32
-#: What one call of :meth:`Engine.read` may do; a record costs 1 (with a byte in it, 1.1 us).
+#: What one call of :meth:`Engine.read` may do before it leaves the rest to the next; a record
+#: costs 1 (with a byte in it, 1.1 us).
 EFFORT = 1024
 #: What a record without data costs on top.
 FRUITLESS = 16
