@@ -17,6 +17,7 @@ OUTPUT = {
     "broadcast.py": "both: rain\nboth: one goal\nboth: two goals\n"
     "display: two goals - dropped: 1\n",
     "buffered.py": "b'GET' b'/index HTTP/1.1' b'host: a'\nb'\\x00\\x05'\nb'hello'\n",
+    "checking.py": "a byte stream\n",
     "files.py": "first\nsecond\nb'head' 4\nb'body'\n['data.bin', 'log.txt']\n",
     "framed.py": "GRüßE\n",
     "hello.py": "b'Hello, world!'\n",
@@ -27,6 +28,7 @@ OUTPUT = {
     "synchronization.py": "['e3b0c442', '6e340b9c', '96a296d2']\n[0, 1, 2, 3] False\n",
     "tasks.py": "ready\n[0, 1, 4, 9]\n(ValueError('no such file'),)\n",
     "tcp.py": "b'HELLO!'\n",
+    "testing.py": "a byte stream\ncounted 100000 bytes\nb'firstsecond'\n",
     "timeouts.py": "in time: False\ngoodbye\nTimeoutError: the peer was idle\n",
     "tls.py": "b'HELLO'\n",
     "tls_reload.py": "another certificate: True\n",
@@ -57,6 +59,7 @@ def test_example_prints_what_it_promises(
         ("docs/streams.md", {"buffered.py", "memory.py", "tcp.py"}),
         ("docs/tls.md", {"starttls.py", "tls.py", "tls_reload.py"}),
         ("docs/stream-shapes.md", {"broadcast.py", "framed.py"}),
+        ("docs/testing.md", {"checking.py", "testing.py"}),
         ("docs/tasks.md", {"synchronization.py", "tasks.py", "timeouts.py"}),
     ],
 )
@@ -85,6 +88,7 @@ def test_document_shows_the_example_as_it_is(document: str, examples: set[str]) 
                 "stream-shapes",
                 "streams",
                 "tasks",
+                "testing",
                 "tls",
             )
         ),

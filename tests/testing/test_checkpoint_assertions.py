@@ -76,6 +76,7 @@ async def test_shield_around_the_block_does_not_matter():
 async def test_what_others_do_does_not_count():
     async def others():
         while True:
+            await checkpoint_if_cancelled()
             await checkpoint()
 
     async with create_task_group() as tg:

@@ -23,32 +23,31 @@ class CheckpointWatch:
     # The callback is due in the next turn of the loop, before the task can be resumed: so it
     # runs if, and only if, the task has yielded.
     #
-    # I1  while _looked is unset, _handle is due
-    __slots__ = ("_handle", "_looked", "_looks", "_outside", "_state", "_states", "_yielded")
+    # I1  until end(), _note_look is among the lookouts; until _looked, _handle is due
+    __slots__ = ("_handle", "_looked", "_outside", "_state", "_states", "_task", "_yielded")
 
     def __init__(self, states: TaskStates) -> None:
         task = current_task(states.loop)
         if task is None:
             raise RuntimeError("this is to be called in a task")
+        self._task = task
         self._states = states
         self._state = states.make(task)
         self._outside = self._state.scope
-        self._looks = states.looks
         self._yielded = self._looked = False
+        states.lookouts.append(self._note_look)
         self._handle = states.loop.call_soon(self._turn)
 
-    def _turn(self) -> None:
-        if not self._yielded:
-            self._yielded = True
-            self._note_looks()
-        if not (self._looked or self._shielded()):
-            self._looked = True  # any wait of asyncio's can be cancelled
-        if not self._looked:  # perhaps the next yield is outside the shield
-            self._handle = self._states.loop.call_soon(self._turn)
+    def _note_look(self) -> None:
+        if current_task(self._states.loop) is self._task:
+            self._looked = True
 
-    def _note_looks(self) -> None:
-        # Until it yields, nobody but this task can have looked.
-        self._looked = self._looked or self._states.looks != self._looks
+    def _turn(self) -> None:
+        self._yielded = True
+        if not self._shielded():
+            self._looked = True  # any wait of asyncio's can be cancelled
+        if not self._looked:  # perhaps the next one is outside the shield
+            self._handle = self._states.loop.call_soon(self._turn)
 
     def _shielded(self) -> bool:
         scope = self._state.scope
@@ -61,6 +60,5 @@ class CheckpointWatch:
     def end(self) -> tuple[bool, bool]:
         """Stop watching, and return whether the task has yielded, and looked for cancellations."""
         self._handle.cancel()
-        if not self._yielded:
-            self._note_looks()
+        self._states.lookouts.remove(self._note_look)
         return self._yielded, self._looked

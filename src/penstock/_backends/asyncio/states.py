@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from asyncio import AbstractEventLoop, CancelledError, Future, Handle, Task, current_task, sleep
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -56,13 +57,13 @@ class TaskStates:
     # I6  cancelled counts the scopes that are entered and cancelled
     # I7  the budget is held while cancelled > 0, so that every ready operation looks
     # I8  by_task has a state, if any, for each task that lives; its keys call themselves off
-    __slots__ = ("_budget", "by_task", "cancelled", "deadlines", "looks", "loop", "starting")
+    __slots__ = ("_budget", "by_task", "cancelled", "deadlines", "lookouts", "loop", "starting")
 
     def __init__(self, loop: AbstractEventLoop, budget: ReadyBudget) -> None:
         self.loop = loop
         self.cancelled = 0
-        #: How often a task has looked for a cancellation: for those who test that.
-        self.looks = 0
+        #: Called whenever a task looks for a cancellation: for those who test that.
+        self.lookouts: list[Callable[[], None]] = []
         #: The coroutine that a task group is starting, and its scope.  An eager task runs, and
         #: asks for its state, before the group has got hold of the task.
         self.starting: tuple[object, AsyncioCancelScope] | None = None
@@ -124,7 +125,8 @@ class TaskStates:
         Raises:
             CancelledError: It is; the message names the scope, and the reason if there is one.
         """
-        self.looks += 1
+        for lookout in self.lookouts:
+            lookout()
         state = self._current() if self.cancelled else None
         if state is None or effective(state.scope) is None:
             return
