@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 
 from choices import Choices
 from piecemeal import PieceObjects, Pieces
+from raised import public_type
 
 from penstock import DelimiterNotFound, EndOfStream, IncompleteRead
 from penstock.streams.buffered import BufferedByteReceiveStream
@@ -21,7 +22,7 @@ async def outcome_of(operation: Awaitable[bytes]) -> Outcome:
     try:
         return await operation
     except (DelimiterNotFound, EndOfStream, IncompleteRead) as exc:
-        return type(exc)
+        return public_type(exc)
 
 
 def until(rest: bytes, delimiters: tuple[bytes, ...], limit: int) -> tuple[int, int] | Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from choices import Choices
 from fuzz_buffered import until
 from piecemeal import PieceObjects, Pieces
+from raised import public_type
 
 from penstock import (
     BrokenResourceError,
@@ -133,7 +134,7 @@ async def check(choices: Choices) -> None:
             else:
                 got += await receiver.receive_many(choices.integer(1, 4))
         except (BrokenResourceError, EndOfStream, FrameTooLarge, IncompleteRead) as exc:
-            ended = type(exc)
+            ended = public_type(exc)
     assert got == frames
     assert ended is ending
     consumed = sum(len(written(frame, framing, 1 << 70) or b"") for frame in frames)

@@ -16,7 +16,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def main() -> None:
-    sys.path[:0] = [str(HERE), str(HERE.parent / "tls")]
+    sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "tls")]
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("target")
     parser.add_argument("--seconds", type=int, default=600)

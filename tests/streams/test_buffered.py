@@ -7,6 +7,7 @@ from collections import deque
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from raised import public_type
 
 from penstock import (
     BusyResourceError,
@@ -486,7 +487,7 @@ def test_outcome_depends_on_the_content_alone(content, cuts, operations, over_by
                 else:
                     result = await stream.receive_exactly(*arguments)
             except (EndOfStream, IncompleteRead, DelimiterNotFound) as exc:
-                result = type(exc)
+                result = public_type(exc)
             assert result == expected, operation
             assert stream.buffer + source.rest == left
 
