@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import sys
 
 from choices import Choices
 from piecemeal import Pieces
@@ -27,6 +28,8 @@ STATELESS = (
 )
 #: Marks, or characters that shift, govern what follows.
 STATEFUL = ("utf-8-sig", "utf-16", "utf-32", "utf-7")
+#: Before Python 3.13, the lack of a mark is a UnicodeError that does not say where.
+FALLIBLE = STATELESS + (STATEFUL if sys.version_info >= (3, 13) else ("utf-8-sig", "utf-7"))
 #: Of what is no text, the standard library's codecs make this or that as it is cut: an escape
 #: sequence of more than eight bytes is an error of its own if it comes in pieces.
 ESCAPED = ("iso2022_jp", "hz")
@@ -92,7 +95,7 @@ async def check_all_splits(choices: Choices) -> None:
 
 async def check_any_bytes(choices: Choices) -> None:
     """Receive what is perhaps no text."""
-    encoding = choices.one_of(STATELESS + STATEFUL)
+    encoding = choices.one_of(FALLIBLE)
 
     def part() -> bytes:
         if choices.integer(0, 2) == 0:

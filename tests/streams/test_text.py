@@ -1,5 +1,7 @@
 """Text streams over byte streams and object streams, whatever the codec and the chunking."""
 
+import sys
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -144,19 +146,21 @@ async def test_text_that_the_codec_holds_back_comes_before_the_error(cut):
     await stream.aclose()
 
 
-async def test_error_that_is_found_too_late_takes_nothing_with_it():
-    """UTF-16 tells of a lone surrogate before it tells that the mark is missing."""
-    content = b"a\0\0\xd8a\0" + "ok".encode("utf-16")
-    stream = TextReceiveStream(objects(content), "utf-16")
-    errors = 0
-    text = ""
-    while text != "ok":
-        try:
-            text += await stream.receive()
-        except UnicodeDecodeError:
-            errors += 1
-    assert errors == 3  # one for each character that no mark precedes
-    await stream.aclose()
+if sys.version_info >= (3, 13):  # before it, no mark was a UnicodeError that does not say where
+
+    async def test_error_that_is_found_too_late_takes_nothing_with_it():
+        """UTF-16 tells of a lone surrogate before it tells that the mark is missing."""
+        content = b"a\0\0\xd8a\0" + "ok".encode("utf-16")
+        stream = TextReceiveStream(objects(content), "utf-16")
+        errors = 0
+        text = ""
+        while text != "ok":
+            try:
+                text += await stream.receive()
+            except UnicodeDecodeError:
+                errors += 1
+        assert errors == 3  # one for each character that no mark precedes
+        await stream.aclose()
 
 
 async def test_errors_says_what_to_do_about_undecodable_bytes():
