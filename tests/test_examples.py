@@ -84,6 +84,7 @@ def test_document_shows_the_example_as_it_is(document: str, examples: set[str]) 
                 "files",
                 "interop",
                 "performance",
+                "reliability",
                 "sockets",
                 "stream-shapes",
                 "streams",
