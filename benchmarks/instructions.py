@@ -16,6 +16,7 @@ import argparse
 import json
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,12 @@ TIMEOUT = 300.0
 Counts = dict[str, float]
 
 
+def _options() -> str:
+    """Return how this Python was configured, without the places where it lies."""
+    options = shlex.split(sysconfig.get_config_var("CONFIG_ARGS") or "")
+    return " ".join(option for option in options if "/" not in option) or "without options"
+
+
 def built() -> str:
     """Describe what the count of all instructions depends on."""
     compiler = found_compiler()
@@ -45,7 +52,7 @@ def built() -> str:
         (
             f"CPython {platform.python_version()}, {platform.machine()}",
             platform.python_compiler(),
-            f"configured {sysconfig.get_config_var('CONFIG_ARGS') or 'without options'}",
+            f"configured {_options()}",
             said(compiler, "--version") if compiler else "no compiler",
         )
     )
