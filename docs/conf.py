@@ -16,7 +16,7 @@ myst_heading_anchors = 3
 
 autodoc_default_options = {
     "members": True,
-    "inherited-members": "tuple, Exception, OSError, RuntimeError, LookupError",
+    "inherited-members": "int, tuple, Exception, OSError, RuntimeError, LookupError",
     "member-order": "bysource",
     "show-inheritance": True,
 }
