@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from abc import ABCMeta
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock import abc
 from penstock._backends import current_backend
@@ -32,25 +33,28 @@ class _IgnoredTaskStatus:
 TASK_STATUS_IGNORED: abc.TaskStatus[Any] = _IgnoredTaskStatus()
 
 
-class CancelScope(abc.CancelScope):
-    """A block whose waiting can be cancelled as a whole; the running event loop's kind of it.
+if TYPE_CHECKING:
+    # What makes scopes, and what is made, are one class to type checkers, as they are in AnyIO.
+    from penstock.abc import CancelScope as CancelScope
+else:
 
-    Args:
-        deadline: When it cancels itself, on the event loop's clock.
-        shield: Whether cancellations from scopes around it are kept out.
-    """
+    class CancelScope(abc.CancelScope, metaclass=ABCMeta):
+        """A block whose waiting can be cancelled as a whole; the running event loop's kind of it.
 
-    __slots__ = ()
+        Args:
+            deadline: When it cancels itself, on the event loop's clock.
+            shield: Whether cancellations from scopes around it are kept out.
+        """
 
-    def __new__(  # type: ignore[misc]  # the backend's scope takes the place of an instance
-        cls, *, deadline: float = math.inf, shield: bool = False
-    ) -> abc.CancelScope:
-        return current_backend().create_cancel_scope(deadline=deadline, shield=shield)
+        __slots__ = ()
 
-    @classmethod
-    def __subclasshook__(cls, other: type) -> bool:
-        # Not issubclass(), which would ask here again.
-        return abc.CancelScope in other.__mro__
+        def __new__(cls, *, deadline: float = math.inf, shield: bool = False) -> abc.CancelScope:
+            return current_backend().create_cancel_scope(deadline=deadline, shield=shield)
+
+        @classmethod
+        def __subclasshook__(cls, other: type) -> bool:
+            # Not issubclass(), which would ask here again.
+            return abc.CancelScope in other.__mro__
 
 
 def create_task_group() -> abc.TaskGroup:

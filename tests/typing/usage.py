@@ -108,6 +108,10 @@ async def tasks() -> None:
         assert_type(await handle, int)
     with penstock.move_on_after(1) as scope:
         assert_type(scope.cancelled_caught, bool)
+    with penstock.CancelScope(deadline=penstock.current_time() + 1, shield=True) as scope:
+        assert_type(scope.deadline, float)
+    scopes: list[penstock.CancelScope] = [penstock.move_on_at(None), group.cancel_scope]
+    scopes.append(penstock.CancelScope())
     assert_type(await penstock.to_thread.run_sync(len, "abc"), int)
     assert_type(await (penstock.Path("file")).read_bytes(), bytes)
 

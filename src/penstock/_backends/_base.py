@@ -34,7 +34,7 @@ class ThreadLimiter(Protocol):
     def release_on_behalf_of(self, borrower: object) -> None: ...
 
 
-class BackendCancelScope(CancelScope):
+class BackendCancelScope(CancelScope, ABC):
     """A backend's cancel scope: what it tells penstock beside what it tells everybody."""
 
     __slots__ = ()

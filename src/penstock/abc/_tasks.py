@@ -6,6 +6,7 @@ every event loop.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
@@ -37,62 +38,68 @@ class TaskStatus(Protocol[T_contra]):
         """Let :meth:`TaskGroup.start` return ``value``."""
 
 
-class CancelScope(ABC):
+class CancelScope:
     """A block whose waiting can be cancelled as a whole, at once or at a deadline.
 
     Used once, as a context manager; it is left in the task that entered it, innermost first.  A
     cancelled scope catches the cancellations that leave it, unless a cancelled scope around it is
     felt inside; from an exception group it takes the cancellations and lets the rest through.
+
+    :class:`penstock.CancelScope`, which makes the running event loop's kind, is this class to type
+    checkers.  So nothing here is abstract to them, and the arguments are those that it takes.
     """
 
     __slots__ = ("__weakref__",)
 
-    @abstractmethod
+    def __init__(self, *, deadline: float = math.inf, shield: bool = False) -> None:
+        raise NotImplementedError("penstock.CancelScope makes one")
+
     def cancel(self, reason: str | None = None) -> None:
         """Cancel every wait inside the scope, now and from now on.
 
         Args:
             reason: Why, for whoever reads the traceback.
         """
+        raise NotImplementedError
 
     @property
-    @abstractmethod
     def deadline(self) -> float:
         """When the scope cancels itself, on the event loop's clock; ``math.inf``: never."""
+        raise NotImplementedError
 
     @deadline.setter
-    @abstractmethod
-    def deadline(self, value: float) -> None: ...
+    def deadline(self, value: float) -> None:
+        raise NotImplementedError
 
     @property
-    @abstractmethod
     def shield(self) -> bool:
         """Whether cancellations from scopes around this one are kept out."""
+        raise NotImplementedError
 
     @shield.setter
-    @abstractmethod
-    def shield(self, value: bool) -> None: ...
+    def shield(self, value: bool) -> None:
+        raise NotImplementedError
 
     @property
-    @abstractmethod
     def cancel_called(self) -> bool:
         """Whether the scope was cancelled, by call or by deadline."""
+        raise NotImplementedError
 
     @property
-    @abstractmethod
     def cancelled_caught(self) -> bool:
         """Whether the scope, when it was left, caught the cancellation that it had caused."""
+        raise NotImplementedError
 
-    @abstractmethod
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        raise NotImplementedError
 
-    @abstractmethod
     def __exit__(
         self,
         exc_type: type[BaseException] | None,
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
-    ) -> bool: ...
+    ) -> bool:
+        raise NotImplementedError
 
 
 class TaskHandle(ABC, Generic[T_co]):
