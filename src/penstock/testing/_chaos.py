@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
-import struct
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
@@ -24,10 +22,10 @@ from penstock._exceptions import (
     EndOfStream,
 )
 from penstock._octets import octets_of
-from penstock._resources import aclose_forcefully
 from penstock._synchronization import Event
-from penstock.abc import ByteStream, SocketAttribute
+from penstock.abc import ByteStream
 from penstock.testing._line import positive
+from penstock.testing._resets import connection_reset, reset
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -74,6 +72,7 @@ class _Course:
 
     # I1  a piece is at least one byte long; left of it are still to go, at most limit at once
     __slots__ = (
+        "_ending",
         "_faults",
         "_left",
         "_random",
@@ -96,6 +95,23 @@ class _Course:
         #: What ends this direction, if anything does.
         self.fatal: ChaosEvent | None = None
         self.busy = False
+        self._ending = False
+
+    @property
+    def due(self) -> ChaosEvent | None:
+        """What ends this direction now."""
+        fatal = self.fatal
+        return fatal if fatal is not None and fatal.offset <= self.offset else None
+
+    def begin_end(self) -> bool:
+        """Decide, once, what happens before the end is told."""
+        if self._ending:
+            return False
+        self._ending = True
+        late = self._random.choice(self._faults) in ("delay", "merge")
+        self.delay = self._random.randint(1, TURNS) if late else 0
+        self.event = ChaosEvent(self.direction, self.offset, "delay", 0) if late else None
+        return True
 
     def begin_piece(self) -> bool:
         """Decide what happens next, unless the last piece still has bytes to go."""
@@ -111,7 +127,7 @@ class _Course:
         return True
 
     def room(self) -> int:
-        """Return how many bytes may go next; 0: the fatal fault is due."""
+        """Return how many bytes may go next, while nothing is due."""
         room = min(self.limit, self._left)
         return room if self.fatal is None else min(room, self.fatal.offset - self.offset)
 
@@ -124,15 +140,18 @@ class _Course:
 class ChaosStream(ByteStream):
     """Another byte stream, with faults.
 
-    ``delay`` lets other tasks have a few turns first, ``split`` cuts the bytes into small pieces,
-    ``dribble`` into single ones, ``merge`` waits a little and then takes what has come in one
-    piece; sent buffers are always merged before they are cut.  With these alone, every byte
-    arrives.
+    ``delay`` lets other tasks have a few turns first, before the end as well; ``split`` cuts the
+    bytes into small pieces, ``dribble`` into single ones; ``merge`` waits a little and then takes
+    what has come in one piece; sent buffers are always merged before they are cut.  With these
+    alone, every byte arrives.
 
     Of the other faults at most one happens, in one direction, once.  ``reset`` breaks the
     stream as a reset of the connection does: every use of it is a BrokenResourceError, and the
-    wrapped stream is closed forcefully; a TCP peer gets a reset as well.  ``stall`` lets no more
-    bytes through: who uses that direction waits until the stream is closed.  ``eof`` ends it: who
+    wrapped stream is closed forcefully.  Its peer gets a reset as well over TCP and over the
+    streams in memory of this package; a UNIX socket's only if it has sent something that was not
+    received, and any other's sees what it sees when such a stream is closed forcefully.  ``stall``
+    lets no more bytes through: who uses that direction, ``send_eof`` included, waits until the
+    stream is closed.  ``eof`` ends it: who
     receives gets EndOfStream; where it was sending, the peer gets it, and sending is a
     BrokenResourceError.
 
@@ -178,8 +197,10 @@ class ChaosStream(ByteStream):
         """The fatal fault that will happen, if enough bytes go that way."""
         self.history: deque[ChaosEvent] = deque(maxlen=REMEMBERED)
         """The last 256 faults that have happened."""
+        self.struck: Event = Event()
+        """Set when the fatal fault strikes."""
         self._partial: int | None = None
-        self._broken: OSError | None = None
+        self._broken = False
         self._closed = False
         self._closing = Event()
 
@@ -249,7 +270,14 @@ class ChaosStream(ByteStream):
             self._partial = None
 
     async def send_eof(self) -> None:
-        with self._alone(self._sending, "writing to"):
+        course = self._sending
+        with self._alone(course, "writing to"):
+            if course.begin_end() and course.event is not None:
+                self.history.append(course.event)
+            await self._delay(course)
+            due = course.due
+            if due is not None and due.fault != "eof":
+                await self._strike(due)
             await self.stream.send_eof()
 
     async def aclose(self) -> None:
@@ -273,8 +301,8 @@ class ChaosStream(ByteStream):
         try:
             yield
         except ClosedResourceError:
-            if self._broken is not None and not self._closed:
-                self._raise_broken()
+            if self._broken and not self._closed:
+                raise BrokenResourceError from connection_reset()
             raise
         finally:
             course.busy = False
@@ -282,29 +310,31 @@ class ChaosStream(ByteStream):
     def _check(self) -> None:
         if self._closed:
             raise ClosedResourceError
-        if self._broken is not None:
-            self._raise_broken()
+        if self._broken:
+            raise BrokenResourceError from connection_reset()
 
     async def _prepare(self, course: _Course) -> int:
         """Do what happens before bytes go, and return how many may; nothing has gone yet."""
-        backend = current_backend()
         if course.begin_piece() and course.event is not None:
             self.history.append(course.event)
+        await self._delay(course)
+        due = course.due
+        if due is not None:
+            await current_backend().checkpoint()
+            self._check()
+            await self._strike(due)
+        return course.room()
+
+    async def _delay(self, course: _Course) -> None:
         while course.delay:
-            await backend.checkpoint()
+            await current_backend().checkpoint()
             self._check()
             course.delay -= 1
-        room = course.room()
-        if not room:
-            assert course.fatal is not None
-            await backend.checkpoint()
-            self._check()
-            await self._strike(course.fatal)
-        return room
 
     async def _strike(self, event: ChaosEvent) -> NoReturn:
-        if not self.history or self.history[-1] is not event:
+        if not self.struck.is_set():
             self.history.append(event)
+            self.struck.set()
         if event.fault == "stall":
             await self._closing.wait()
             raise ClosedResourceError
@@ -312,19 +342,7 @@ class ChaosStream(ByteStream):
             raise EndOfStream
         if event.fault == "eof":
             await self.stream.send_eof()
-            raise BrokenResourceError from _error(errno.EPIPE)
-        self._broken = _error(errno.ECONNRESET)
-        raw_socket = self.stream.extra(SocketAttribute.raw_socket, None)
-        if raw_socket is not None:  # its peer gets a reset, too
-            linger = struct.pack("ii", 1, 0)
-            raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        await aclose_forcefully(self.stream)
-        self._raise_broken()
-
-    def _raise_broken(self) -> NoReturn:
-        assert self._broken is not None
-        raise BrokenResourceError from _error(self._broken.errno or 0)  # a copy: no traceback
-
-
-def _error(number: int) -> OSError:
-    return OSError(number, os.strerror(number))
+            raise BrokenResourceError from OSError(errno.EPIPE, os.strerror(errno.EPIPE))
+        self._broken = True
+        await reset(self.stream)
+        raise BrokenResourceError from connection_reset()

@@ -7,8 +7,8 @@ knows neither hooks nor which end of what it belongs to.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from penstock._backends import Backend, Wait, bound_backend, current_backend
 from penstock._exceptions import (
@@ -21,6 +21,7 @@ from penstock._exceptions import (
 from penstock._hotpath import ReadyBudget, ReceiveBuffer
 from penstock._octets import octets_of
 from penstock.abc import ByteSendStream
+from penstock.testing._resets import ResetAttribute, connection_reset
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -48,6 +49,7 @@ class Line:
     # I2  _putter is set only while bytes are there that a task waits to see taken
     # I3  once ended, nothing more is put; once dropped, nothing is there any more
     # I4  wiped counts the bytes, put since it was last set to 0, that nobody will take
+    # I5  once torn, it is ended
     __slots__ = (
         "_backend",
         "_buffer",
@@ -57,6 +59,7 @@ class Line:
         "budget",
         "dropped",
         "ended",
+        "torn",
         "wiped",
     )
 
@@ -69,6 +72,7 @@ class Line:
         #: What operations count on; None until the first event loop uses the line.
         self.budget: ReadyBudget | None = None
         self.ended: bool = False
+        self.torn: bool = False
         self.dropped: bool = False
         self.wiped: int = 0
 
@@ -115,6 +119,11 @@ class Line:
         self._wake(self._taker)
         self._wake(self._putter)
 
+    def tear(self) -> None:
+        """Put nothing more; behind what is there, whoever takes learns of a reset."""
+        self.torn = True
+        self.end()
+
     def wipe(self) -> None:
         """Take back what is there."""
         self.wiped += len(self._buffer)
@@ -149,7 +158,7 @@ class Line:
                 if self.dropped:
                     raise ClosedResourceError
                 if self.ended:
-                    raise EndOfStream
+                    self._raise_end()
                 await self._wait("_taker")
             data = self._take(max_bytes)
             if self.budget is not None:
@@ -165,7 +174,14 @@ class Line:
             raise BusyResourceError("reading from")
         if len(self._buffer):
             return self._take(max_bytes)
-        raise EndOfStream if self.ended else WouldBlock
+        if self.ended:
+            self._raise_end()
+        raise WouldBlock
+
+    def _raise_end(self) -> NoReturn:
+        if self.torn:
+            raise BrokenResourceError from connection_reset()
+        raise EndOfStream
 
     def drop(self) -> None:
         """Take nothing more: what is there, and what is still put, is lost."""
@@ -207,12 +223,18 @@ class SendingEnd(ByteSendStream):
     """
 
     # I1  _partial is what the last send that got hold of the stream has put out; None: all
-    __slots__ = ("_closed", "_line", "_partial", "_sending")
+    __slots__ = ("_closed", "_line", "_partial", "_sending", "far_line")
 
     def __init__(self, line: Line) -> None:
         self._line = line
+        #: Where the peer takes them from; the same, unless a test carries them there.
+        self.far_line: Line = line
         self._partial: int | None = None
         self._sending = self._closed = False
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        return {ResetAttribute.reset_peer: lambda: self.far_line.tear}
 
     @property
     def partial_send(self) -> int | None:

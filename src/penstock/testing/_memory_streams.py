@@ -231,6 +231,7 @@ def memory_stream_one_way_pair() -> tuple[MemorySendStream, MemoryReceiveStream]
     """
     send_stream = MemorySendStream()
     receive_stream = MemoryReceiveStream()
+    send_stream.far_line = receive_stream._line
 
     async def pump() -> None:
         memory_stream_pump(send_stream, receive_stream)
