@@ -1,0 +1,193 @@
+"""What clients do with one connection: exchanges that are checked, and cut short in every way.
+
+Lives here: connections to the echo server that end as they should, by a reset of either side, or by
+a cancellation at a random moment.  How many of them there are at once is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from load_content import Course
+from load_servers import Header, Servers, reset, send_header
+
+import penstock
+from penstock import BrokenResourceError, EndOfStream
+from penstock.abc import ByteStream
+from penstock.lowlevel import checkpoint
+
+__all__ = ("CONNECTIONS", "EchoConnection", "closed", "exchange", "one_connection")
+
+#: Servers are asked for pieces up to this size, most of them much smaller.
+LARGEST = 100_000
+#: Within so many seconds, or turns of the event loop, something is cancelled or reset.
+SOON = 0.004
+TURNS = 30
+
+
+class EchoConnection:
+    """A connection to an echo server, and the places of both its directions."""
+
+    def __init__(self, stream: ByteStream, start: int, chance: random.Random) -> None:
+        self.stream = stream
+        self.chance = chance
+        self.sent = Course(start)
+        self.received = Course(start)
+
+    @classmethod
+    async def begin(
+        cls, servers: Servers, kind: str, chance: random.Random, reset_after: int = 0
+    ) -> EchoConnection:
+        """Connect, and tell the server what to do."""
+        stream = await servers.connect(kind)
+        start = chance.randrange(1 << 31)
+        try:
+            await send_header(stream, Header("echo", start, reset_after))
+        except BaseException:
+            await penstock.aclose_forcefully(stream)
+            raise
+        return cls(stream, start, chance)
+
+    def size(self) -> int:
+        return int(LARGEST ** self.chance.random())
+
+    async def receive(self, size: int) -> None:
+        """Receive so many bytes, and check them."""
+        while size:
+            data = await self.stream.receive(min(size, 65_536))
+            self.received.check(data)
+            size -= len(data)
+
+    async def exchange(self) -> None:
+        """Send a piece, and receive it, both at once."""
+        await exchange(self.stream, self.sent.take(self.size()), self.receive)
+
+
+async def exchange(
+    stream: ByteStream, data: bytes | memoryview, receive: Callable[[int], Awaitable[None]]
+) -> None:
+    """Send something while it is received again."""
+    async with penstock.create_task_group() as tasks:
+        tasks.start_soon(stream.send, data)
+        await receive(len(data))
+
+
+async def closed(servers: Servers, kind: str, chance: random.Random) -> None:
+    """Exchange something, or nothing, and close."""
+    connection = await EchoConnection.begin(servers, kind, chance)
+    async with connection.stream:
+        for _ in range(chance.randrange(4)):
+            await connection.exchange()
+
+
+async def half_closed(servers: Servers, kind: str, chance: random.Random) -> None:
+    """Send everything and the end, and receive everything and the end."""
+    connection = await EchoConnection.begin(servers, kind, chance)
+    async with connection.stream as stream:
+        size = connection.size()
+
+        async def send() -> None:
+            await stream.send(connection.sent.take(size))
+            await stream.send_eof()
+
+        async with penstock.create_task_group() as tasks:
+            tasks.start_soon(send)
+            await connection.receive(size)
+        try:
+            await stream.receive()
+        except EndOfStream:
+            return
+        raise AssertionError("no end of the stream")
+
+
+async def resetting(servers: Servers, kind: str, chance: random.Random) -> None:
+    """Reset the connection in the middle of an exchange."""
+    connection = await EchoConnection.begin(servers, kind, chance)
+    try:
+        await cancelled_soon(connection.exchange, chance)
+    finally:
+        await reset(connection.stream)
+
+
+async def being_reset(servers: Servers, kind: str, chance: random.Random) -> None:
+    """Go on until the server resets the connection."""
+    connection = await EchoConnection.begin(servers, kind, chance, chance.randrange(1, 100_000))
+    async with connection.stream:
+        try:
+            while True:
+                await connection.exchange()
+        except* BrokenResourceError:
+            pass
+        except* EndOfStream:
+            # A UNIX socket has no resets: what was not received yet makes the difference.
+            if kind != "unix":
+                raise
+
+
+async def cancelled(servers: Servers, kind: str, chance: random.Random) -> None:
+    """Cancel whatever goes on after a while: connecting, sending, receiving, closing."""
+
+    async def act() -> None:
+        connection = await EchoConnection.begin(servers, kind, chance)
+        async with connection.stream:
+            while True:
+                await connection.exchange()
+
+    await cancelled_soon(act, chance)
+
+
+async def resumed(servers: Servers, kind: str, chance: random.Random) -> None:
+    """Cancel sends and receives again and again, and go on where each of them has stopped."""
+    connection = await EchoConnection.begin(servers, kind, chance)
+    async with connection.stream as stream:
+        size = connection.size()
+
+        async def send() -> None:
+            data = connection.sent.take(size)
+            while data:
+                with penstock.move_on_after(chance.random() * SOON):
+                    await stream.send(data)
+                    return
+                data = data[stream.partial_send or 0 :]
+
+        async def receive() -> None:
+            while connection.received.passed < size:
+                with penstock.move_on_after(chance.random() * SOON):
+                    connection.received.check(await stream.receive())
+
+        async with penstock.create_task_group() as tasks:
+            tasks.start_soon(send)
+            tasks.start_soon(receive)
+
+
+async def cancelled_soon(act: Callable[[], Awaitable[None]], chance: random.Random) -> None:
+    """Run ``act``; cancel it after some milliseconds, or some turns of the event loop."""
+    if chance.random() < 0.5:
+        with penstock.move_on_after(chance.random() * SOON):
+            await act()
+        return
+
+    async def cancel() -> None:
+        for _ in range(chance.randrange(TURNS)):
+            await checkpoint()
+        tasks.cancel()
+
+    async with penstock.create_task_group() as tasks:
+        tasks.start_soon(cancel)
+        await act()
+        tasks.cancel()
+
+
+#: The ways in which a connection may pass.
+CONNECTIONS = (closed, half_closed, resetting, being_reset, cancelled, resumed)
+
+
+async def one_connection(
+    servers: Servers, kind: str, chance: random.Random, counts: Counter[str]
+) -> None:
+    """Make a connection and have it pass in a way chosen at random."""
+    way = chance.choice(CONNECTIONS)
+    await way(servers, kind, chance)
+    counts[way.__name__] += 1
