@@ -34,8 +34,8 @@ def main() -> int:
     arguments = parser.parse_args()
     print(arguments.subject, arguments.backend, penstock.IMPLEMENTATION, flush=True)
     plan = Soak(
-        60 * arguments.minutes,
         arguments.interval,
+        round(60 * arguments.minutes / arguments.interval),
         seed=arguments.seed,
         broken=arguments.broken,
     )

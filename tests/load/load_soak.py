@@ -5,6 +5,7 @@ Every ten seconds everybody stops between two exchanges, and descriptors and mem
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 from collections import Counter
@@ -38,7 +39,7 @@ BUFFERS = (0, 1, 100)
 SOON = 0.002
 #: Memory may grow by so much after the warm-up, a third of the time.
 MOST_GROWTH = 1 * MIB
-#: So many measurements at either end are taken together.
+#: So many measurements at either end are taken together, at most.
 TOGETHER = 5
 #: What can be broken, to see the bounds fail.
 BREAKS = ("descriptor", "item", "memory")
@@ -53,15 +54,15 @@ class Soak:
     """What a soak is to do.
 
     Args:
-        seconds: How long.
         interval: Seconds between two measurements.
+        measurements: How many; the first third of them are the warm-up.
         growth: Bytes that memory may grow by.
         seed: What chance begins with.
         broken: One of :data:`BREAKS`, which the bounds have to notice.
     """
 
-    seconds: float = 1800
     interval: float = 10
+    measurements: int = 180
     growth: int = MOST_GROWTH
     seed: int = 1
     broken: str | None = None
@@ -114,7 +115,7 @@ class Running:
         self.books = Books()
         self.held = 0
         self.stack = AsyncExitStack()
-        self.left_behind: list[bytearray] = []
+        self.left_behind: list[bytes] = []
 
     async def repeat(self, name: str, step: Step) -> None:
         """Take a step again and again, until the end."""
@@ -215,7 +216,7 @@ class Running:
                     return
 
     def take(self, item: Item) -> None:
-        if self.plan.broken == "item" and item[1] == BATCH:
+        if self.plan.broken == "item" and item[1] == 1:
             return
         try:
             self.books.check(item)
@@ -233,7 +234,7 @@ class Running:
         if self.plan.broken == "descriptor":
             os.dup(0)
         elif self.plan.broken == "memory":
-            self.left_behind.append(bytearray(self.plan.growth))
+            self.left_behind.append(b"x" * self.plan.growth)
 
 
 async def soak(plan: Soak) -> Report:
@@ -241,6 +242,7 @@ async def soak(plan: Soak) -> Report:
     async with open_servers(plan.report, *KINDS) as servers:
         for kind in KINDS:
             await closed(servers, kind, random.Random(plan.seed))
+    gc.collect()
     before = descriptors()  # what is opened once and kept is open now
     async with open_servers(plan.report, *KINDS) as servers:
         running = Running(plan, servers)
@@ -263,41 +265,42 @@ async def soak(plan: Soak) -> Report:
                         tasks.start_soon(running.produce, send.clone(), producer)
                         tasks.start_soon(running.consume, receive.clone())
             samples = await measure(running)
-    judge(running, [sample for sample in samples if sample[0] >= plan.seconds / 3])
+    judge(running, samples[len(samples) // 3 :])
     plan.report.exactly("descriptors left open", descriptors() - before, 0)
     return plan.report
 
 
-async def measure(running: Running) -> list[tuple[float, int, int]]:
-    """Return time, descriptors and memory, again and again until the end."""
+async def measure(running: Running) -> list[tuple[int, int]]:
+    """Return descriptors and memory, again and again until the end."""
     plan = running.plan
     started = perf_counter()
-    samples: list[tuple[float, int, int]] = []
-    while not running.gate.ended:
+    samples: list[tuple[int, int]] = []
+    while len(samples) < plan.measurements:
         await penstock.sleep(plan.interval)
         await running.gate.close()
         await running.servers.settle(running.held)
         running.break_something()
-        passed = perf_counter() - started
-        samples.append((passed, descriptors(), resident()))
+        memory = resident()  # first: it collects the garbage
+        samples.append((descriptors(), memory))
         progress(
-            f"{passed:6.0f} of {plan.seconds:.0f} s  {running.counts.total():12,} steps"
-            f"  {samples[-1][1]} descriptors  {samples[-1][2] / MIB:.2f} MiB"
-            f"  {plan.report.errors} errors"
+            f"{perf_counter() - started:6.0f} s, {len(samples)} of {plan.measurements}"
+            f"  {running.counts.total():12,} steps  {samples[-1][0]} descriptors"
+            f"  {memory / MIB:.2f} MiB  {plan.report.errors} errors"
         )
-        running.gate.ended = passed >= plan.seconds
+        running.gate.ended = len(samples) == plan.measurements
         running.gate.open()
     return samples
 
 
-def judge(running: Running, samples: list[tuple[float, int, int]]) -> None:
+def judge(running: Running, samples: list[tuple[int, int]]) -> None:
     """Compare what was measured after the warm-up with the bounds."""
     report = running.report
     for name, count in sorted(running.counts.items()):
         report.figure(name, count)
-    open_now = [sample[1] for sample in samples]
-    memory = [sample[2] for sample in samples]
-    growth = median(memory[-TOGETHER:]) - median(memory[:TOGETHER])
+    open_now = [sample[0] for sample in samples]
+    memory = [sample[1] for sample in samples]
+    together = min(TOGETHER, len(samples) // 2)
+    growth = median(memory[-together:]) - median(memory[:together])
     report.figure("measurements after the warm-up", len(samples))
     report.figure("resident, first and last, KiB", f"{memory[0] // KIB:,} {memory[-1] // KIB:,}")
     report.figure("resident, least and most, KiB", f"{min(memory) // KIB:,} {max(memory) // KIB:,}")
