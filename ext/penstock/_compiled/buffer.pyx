@@ -407,6 +407,7 @@ cdef class ReceiveBuffer:
         """Begin a search from the start, unless it is for the same delimiters as before."""
         cdef Py_ssize_t longest = 0
         if delimiters == self._delimiters:
+            self._delimiters = delimiters  # the next look finds the same object, and is short
             return 0
         for delimiter in delimiters if isinstance(delimiters, tuple) else (delimiters,):
             longest = max(longest, PyBytes_GET_SIZE(delimiter))
