@@ -35,10 +35,18 @@ OUTPUT = {
     "udp.py": "b'PING'\n",
     "unix.py": "b'a pipe' b'hello through it'\n",
 }
+#: Those that other programs talk to, by their tests in tests/system.
+PROGRAMS = {
+    "http_h11.py": "test_example_http_servers.py",
+    "http_httptools.py": "test_example_http_servers.py",
+}
 
 
 def test_every_example_is_tested() -> None:
-    assert {path.name for path in (ROOT / "examples").glob("*.py")} == OUTPUT.keys()
+    names = {path.name for path in (ROOT / "examples").glob("*.py")}
+    assert names == OUTPUT.keys() | PROGRAMS.keys()
+    for name, test in PROGRAMS.items():
+        assert name in (ROOT / "tests" / "system" / test).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", OUTPUT)

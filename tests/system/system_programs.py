@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import penstock
 from penstock.streams.buffered import BufferedByteReceiveStream
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 #: How long a program may take for what takes it a moment.
 SECONDS = 30
@@ -38,6 +43,38 @@ def running(*command: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+class ExampleServer:
+    """A server of ``examples/`` that runs."""
+
+    def __init__(self, process: subprocess.Popen[bytes], first_line: bytes) -> None:
+        self.process = process
+        #: Where it listens; the last word of its first line.
+        self.port = int(first_line.rpartition(b" ")[2])
+        #: What it has printed besides, once it has ended.
+        self.said = b""
+        self._told = False
+
+    def stop(self) -> None:
+        """Send SIGTERM, unless that was done."""
+        if not self._told:
+            self._told = True
+            self.process.send_signal(signal.SIGTERM)
+
+
+@contextmanager
+def example_server(name: str, *options: str) -> Iterator[ExampleServer]:
+    """Run a server of ``examples/`` on a free port; stop it with the block, which must go well."""
+    command = (sys.executable, str(EXAMPLES / name), "--port", "0", *options)
+    with running(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        server = ExampleServer(process, process.stdout.readline())
+        yield server
+        server.stop()
+        server.said, errors = process.communicate(timeout=SECONDS)
+        if errors or process.returncode:
+            pytest.fail(f"{name} has ended with {process.returncode}: {errors.decode()}")
 
 
 async def output_of(*command: str, stdin: bytes = b"") -> bytes:
