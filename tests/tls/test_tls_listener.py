@@ -7,54 +7,15 @@ import logging
 import socket
 import ssl
 import threading
-from contextlib import asynccontextmanager
 
 import pytest
 from raised import public_type
-from tls_peers import HOST, client_context, receive_all, server_context
+from tls_peers import HOST, client_context, server_context
+from tls_serving import connect, echo, in_thread, raw, serving, works
 
 import penstock
 from penstock.abc import SocketAttribute
 from penstock.streams.tls import TLSAttribute, TLSConnectable, TLSListener, TLSStream, _listener
-
-
-@asynccontextmanager
-async def serving(handler, *, context=None, make=TLSListener, serve=None, **keywords):
-    listener = make(
-        await penstock.create_tcp_listener(local_host=HOST), context or server_context(), **keywords
-    )
-    async with listener, penstock.create_task_group() as group:
-        group.start_soon(lambda: listener.serve(handler, **(serve or {})))
-        yield listener, listener.extra(SocketAttribute.local_port)
-        group.cancel_scope.cancel()
-
-
-async def connect(port, **keywords):
-    return await penstock.connect_tcp(
-        HOST, port, ssl_context=client_context(), tls_hostname="localhost", **keywords
-    )
-
-
-async def echo(stream):
-    async with stream:
-        async for data in stream:
-            await stream.send(data)
-
-
-async def works(port):
-    async with await connect(port) as client:
-        await client.send(b"hello")
-        assert await client.receive() == b"hello"
-        await client.send_eof()
-        assert await receive_all(client) == b""
-
-
-def in_thread(func, *args):
-    return penstock.to_thread.run_sync(func, *args)
-
-
-def raw(port):
-    return socket.create_connection((HOST, port), 10)
 
 
 def tls(port, *, suppress=False):

@@ -5,10 +5,8 @@ Turns are counted, not timed: what one step may do is bounded by records.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-
 import pytest
-from tls_peers import receive_exactly
+from tls_peers import counting_turns, receive_exactly
 from tls_records import DATA, HANDSHAKE, sealed_pair
 
 import penstock
@@ -17,24 +15,6 @@ from penstock.streams.tls._engine import EFFORT, FRUITLESS, HANDED
 FLOOD = 2427  # KeyUpdates of 27 bytes, in 64 KiB
 #: A step ends when the engine's effort is used up, with the records that it was handed then.
 IN_A_STEP = EFFORT // (FRUITLESS + 1) + HANDED
-
-
-@asynccontextmanager
-async def counting_turns():
-    """Count how often another task runs; the result is a list of one number."""
-    turns = [0]
-
-    async def count():
-        while True:
-            await penstock.lowlevel.checkpoint()
-            turns[0] += 1
-
-    async with penstock.create_task_group() as group:
-        group.start_soon(count)
-        await penstock.lowlevel.checkpoint()
-        turns[0] = 0
-        yield turns
-        group.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("peer", ["client", "server"])

@@ -262,3 +262,21 @@ async def receive_exactly(stream: Any, nbytes: int) -> bytes:
     while len(chunks) < nbytes:
         chunks += await stream.receive(nbytes - len(chunks))
     return bytes(chunks)
+
+
+@asynccontextmanager
+async def counting_turns():
+    """Count how often another task runs; the result is a list of one number."""
+    turns = [0]
+
+    async def count():
+        while True:
+            await penstock.lowlevel.checkpoint()
+            turns[0] += 1
+
+    async with penstock.create_task_group() as group:
+        group.start_soon(count)
+        await penstock.lowlevel.checkpoint()
+        turns[0] = 0
+        yield turns
+        group.cancel_scope.cancel()

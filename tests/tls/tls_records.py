@@ -52,9 +52,12 @@ class Sealer:
 
 
 @asynccontextmanager
-async def sealed_pair(*, peer: str = "server") -> Any:
-    """Give an encrypted stream, its peer driven by hand, and what seals records of the peer."""
-    near, far = wires()
+async def sealed_pair(*, peer: str = "server", ends: tuple[Any, Any] | None = None) -> Any:
+    """Give an encrypted stream, its peer driven by hand, and what seals records of the peer.
+
+    ``ends`` are those of the stream below; without them it is one in memory.
+    """
+    near, far = ends or wires()
     ours = {
         "server": {"hostname": "localhost", "ssl_context": client_context("1.3")},
         "client": {"ssl_context": server_context(version="1.3")},

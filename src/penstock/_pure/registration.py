@@ -31,6 +31,8 @@ T = TypeVar("T")
 LARGEST_VECTOR = 1024
 #: Received descriptors are not inherited by child programs (``MSG_CMSG_CLOEXEC``, recvmsg(2)).
 CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+#: An error is enough where the peer is gone, also in a program that has SIGPIPE end it.
+NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 
 
 class Registration(DatagramCalls):
@@ -160,7 +162,7 @@ class Registration(DatagramCalls):
         if offset or total > LARGEST_SEND:
             octets = octets[offset : offset + LARGEST_SEND]
         try:
-            nbytes = self._sock.send(octets)
+            nbytes = self._sock.send(octets, NO_SIGNAL)
         except BlockingIOError:
             self.clear_writable()
             return -1
@@ -190,7 +192,7 @@ class Registration(DatagramCalls):
                     vector.append(octets[offset : offset + room])
                 room -= len(vector[-1])
                 offset = 0
-            nbytes = self._sock.sendmsg(vector)
+            nbytes = self._sock.sendmsg(vector, (), NO_SIGNAL)
         except BlockingIOError:
             self.clear_writable()
             return -1

@@ -29,6 +29,11 @@ __all__ = ("TextConnectable", "TextReceiveStream", "TextSendStream", "TextStream
 
 #: What they give for two pieces is not the one behind the other, and they are decoded as wholes.
 NAME_CODECS = ("idna", "punycode")
+#: How much is decoded at a time where there is an error, which costs a copy of what is behind it.
+PIECE = 1024
+#: The most bytes that may come without making a character.  UTF-7 and the escapes of Python wait
+#: for an end that a peer need not send, and look at all of it again whenever more has come.
+MOST_HELD = 8192
 
 
 def _check_codec(encoding: str, errors: str) -> None:
@@ -62,8 +67,10 @@ class TextReceiveStream(ObjectReceiveStream[str]):
     ) -> None:
         _check_codec(encoding, errors)
         self.transport_stream = transport_stream
+        self._encoding = encoding
         self._decoder = codecs.getincrementaldecoder(encoding)(errors)
         self._undecoded = b""  # from where an error was found behind good text
+        self._pieces: list[bytes] = []  # what comes behind that, the last one first
         self._guard = ResourceGuard("reading from")
         self._closed = False
 
@@ -83,7 +90,8 @@ class TextReceiveStream(ObjectReceiveStream[str]):
             EndOfStream: There is no further text.
             UnicodeDecodeError: Bytes cannot be decoded, or the stream ended within a character.
                 The text before them was returned by an earlier call; a further one goes on
-                behind them.
+                behind them.  Also, whatever ``errors`` is: more than 8,192 bytes came without
+                making a character, as UTF-7 and the escapes of Python allow.
         """
         with self._guard:
             if self._closed:
@@ -91,6 +99,8 @@ class TextReceiveStream(ObjectReceiveStream[str]):
             text = ""
             while not text:
                 chunk, self._undecoded = self._undecoded, b""
+                if not chunk and self._pieces:
+                    chunk = self._pieces.pop()
                 if chunk:
                     await self._look_for_cancellation(chunk)
                 else:
@@ -102,6 +112,8 @@ class TextReceiveStream(ObjectReceiveStream[str]):
                             raise
                         break
                 text = self._decode(chunk, final=False)
+                if not text:
+                    self._check_held()
             return text
 
     async def aclose(self) -> None:
@@ -122,6 +134,11 @@ class TextReceiveStream(ObjectReceiveStream[str]):
         try:
             return decoder.decode(chunk, final)
         except UnicodeDecodeError as exc:
+            if len(chunk) > PIECE:
+                decoder.setstate(before)
+                starts = range((len(chunk) - 1) // PIECE * PIECE, -1, -PIECE)
+                self._pieces = [chunk[start : start + PIECE] for start in starts]
+                return ""
             # exc.object is the chunk, perhaps with held bytes before it; they end together.
             good = len(chunk) - (len(exc.object) - exc.start)
             if exc.start and good >= 0:
@@ -137,6 +154,14 @@ class TextReceiveStream(ObjectReceiveStream[str]):
             self._undecoded = exc.object[exc.end :]
             decoder.setstate((b"", decoder.getstate()[1]))  # without the bytes that it held
             raise
+
+    def _check_held(self) -> None:
+        """Give up bytes that make no character, however many of them come."""
+        held, state = self._decoder.getstate()
+        if len(held) > MOST_HELD:
+            self._decoder.setstate((b"", state))
+            reason = f"more than {MOST_HELD} bytes, and no character"
+            raise UnicodeDecodeError(self._encoding, held, 0, len(held), reason)
 
 
 class TextSendStream(ObjectSendStream[str]):

@@ -3,7 +3,7 @@
 Lives here: receiving, sending, and the tasks that wait for one another meanwhile.  What is in the
 ciphertext is ``_engine``'s business, and what a caller asked for ``_stream``'s.
 
-Ciphertext that has left the engine stays in ``_unsent`` until the transport has it: a record that
+Ciphertext that has left the engine stays in ``unsent`` until the transport has it: a record that
 is lost or torn makes all that follows unreadable.  Whoever flushes next goes on where a cancelled
 flush has stopped.
 """
@@ -25,6 +25,10 @@ from penstock.streams.tls._engine import FEED, Engine
 
 __all__ = ("PATIENCE", "Pump")
 
+#: How much may have to be sent while more is received: twice what a send of ours puts there, so
+#: that two peers who send much at once do not wait for each other.
+UNANSWERED = 2 * FEED
+
 #: How long closing, or an alert, waits for the peer, in seconds.
 PATIENCE = 2.0
 
@@ -38,7 +42,7 @@ class Pump:
         backend: The backend of the event loop that runs the caller.
     """
 
-    # I1  _unsent: ciphertext that has left the engine and that the transport has not taken; only
+    # I1  unsent: ciphertext that has left the engine and that the transport has not taken; only
     #     the task that has set flushing changes it
     # I2  the first ``held`` bytes that the engine has to send may wait for the next send: the
     #     session tickets of a server.  A peer that reads only what it waits for would block them,
@@ -52,12 +56,12 @@ class Pump:
         "_flushed",
         "_sized",
         "_transport",
-        "_unsent",
         "feeding",
         "flushing",
         "held",
         "torn",
         "truncated",
+        "unsent",
     )
 
     def __init__(self, transport: AnyByteStream, engine: Engine, backend: Backend) -> None:
@@ -65,7 +69,8 @@ class Pump:
         self._sized = isinstance(transport, ByteReceiveStream)  # or one of objects
         self._engine = engine
         self._backend = backend
-        self._unsent = b""
+        #: Ciphertext of a flush that is under way or was cut short, which the transport has not.
+        self.unsent = b""
         self._flushed: Event | None = None
         self._fed: Event | None = None
         #: Whether a task is sending, receiving.
@@ -80,7 +85,12 @@ class Pump:
     @property
     def quiet(self) -> bool:
         """Whether there is nothing to send, but for what may wait."""
-        return not self._unsent and self._engine.outgoing.pending <= self.held
+        return not self.unsent and self._engine.outgoing.pending <= self.held
+
+    @property
+    def ignored(self) -> bool:
+        """Whether the peer asks for answers, and takes none."""
+        return self._engine.outgoing.pending > UNANSWERED
 
     async def feed(self) -> None:
         """Receive ciphertext, or wait until somebody else has tried."""
@@ -110,20 +120,20 @@ class Pump:
             await self._flushed.wait()
         self.flushing = True
         try:
-            while self._unsent or outgoing.pending:
+            while self.unsent or outgoing.pending:
                 if self.torn:
                     raise BrokenResourceError("a TLS record was lost when a send was cut short")
                 self.held = 0
-                if not self._unsent:
-                    self._unsent = outgoing.read()
+                if not self.unsent:
+                    self.unsent = outgoing.read()
                 try:
-                    await self._transport.send(self._unsent)
+                    await self._transport.send(self.unsent)
                 except BusyResourceError:  # somebody else uses the transport; nothing was sent
                     raise
                 except BaseException:
-                    self._unsent = self._rest()
+                    self.unsent = self._rest()
                     raise
-                self._unsent = b""
+                self.unsent = b""
         finally:
             self.flushing = False
             if self._flushed is not None:
@@ -131,22 +141,20 @@ class Pump:
                 self._flushed = None
 
     def _rest(self) -> bytes:
-        """Return what a send that was cut short has left of ``_unsent``."""
+        """Return what a send that was cut short has left of ``unsent``."""
         partial: int | None = getattr(self._transport, "partial_send", None)
         if not self._sized:
-            return b"" if partial else self._unsent  # an item is sent or is not
+            return b"" if partial else self.unsent  # an item is sent or is not
         if partial is None:
             self.torn = True
             return b""
-        return self._unsent[partial:]
+        return self.unsent[partial:]
 
     async def feed_and_flush(self) -> None:
         """Receive ciphertext, and send meanwhile what the peer may be waiting for.
 
         Sending alone could wait for a peer who himself waits until we have received.
         """
-        if self._engine.outgoing.pending > FEED:  # he asks for answers, and takes none
-            await self.flush()
 
         async def flush() -> None:
             try:

@@ -199,6 +199,8 @@ class TLSStream(ByteStream):
             if self.standard_compatible:
                 raise BrokenResourceError("the stream has ended without an announcement")
             engine.ended = True
+        elif self._pump.ignored:
+            await self._pump.flush()
         elif self._pump.flushing or self._pump.quiet:
             await self._pump.feed()  # nothing to send, or whoever sends takes it along
         else:
@@ -247,6 +249,9 @@ class TLSStream(ByteStream):
                         raise ClosedResourceError
                     if self._engine.failure is not None:
                         await self._raise_failure()
+                    if self._pump.unsent:  # of a send that was cut short: nothing is piled on it
+                        await self._pump.flush()
+                        continue
                     nbytes = self._engine.write(view[offset : offset + PIECE])
                     if nbytes:
                         offset += nbytes
