@@ -37,8 +37,10 @@ OUTPUT = {
 }
 #: Those that other programs talk to, by their tests in tests/system.
 PROGRAMS = {
+    "http_client.py": "test_example_clients.py",
     "http_h11.py": "test_example_http_servers.py",
     "http_httptools.py": "test_example_http_servers.py",
+    "redis_client.py": "test_example_clients.py",
 }
 
 
