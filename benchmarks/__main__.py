@@ -12,6 +12,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.peers.clocks import PATIENCE
 from benchmarks.peers.workloads import WORKLOADS
 
 
@@ -41,6 +42,13 @@ def parser() -> argparse.ArgumentParser:
         const=f"{datetime.now(UTC):%Y-%m-%d-%H%M}.json",
         metavar="FILE",
         help="keep the raw results in benchmarks/results/FILE, by default named by the date",
+    )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=PATIENCE,
+        metavar="SECONDS",
+        help=f"give up a contender that stands still for so long ({PATIENCE:g})",
     )
     commands = parser.add_subparsers(dest="command", title="other commands", metavar="")
     report = commands.add_parser("report", help="raw results as Markdown")

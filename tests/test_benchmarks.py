@@ -42,6 +42,8 @@ def test_comparison_prints_tables_and_keeps_results(tmp_path: Path) -> None:
     assert own["implementation"] == penstock.IMPLEMENTATION
     assert (own["loop"], own["contender"], other["contender"]) == ("asyncio", PENSTOCK, "asyncio")
     assert own["cost"] > 0
+    assert own["rate"] > 0
+    assert "items per s" in process.stdout
 
 
 @pytest.mark.parametrize(
@@ -71,6 +73,20 @@ def test_wrong_items_fail_the_contender_and_the_run(
         in (process.stdout)
     )
     assert "| asyncio streams and queues |" not in process.stdout
+
+
+def test_contender_that_loses_an_item_is_given_up_at_once(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import asyncio\n"
+        "class Queue(asyncio.Queue):\n"
+        "    async def put(self, item):\n"
+        "        if item != 7:\n"
+        "            await super().put(item)\n"
+        "asyncio.Queue = Queue\n"
+    )
+    process = run("--only=memory-buffered/asyncio/asyncio", "--patience=0.3", path=tmp_path)
+    assert process.returncode == 1
+    assert "nothing has happened for 0.3 s: an item or a wakeup was lost" in process.stdout
 
 
 def test_name_that_matches_nothing_is_an_error() -> None:

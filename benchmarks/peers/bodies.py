@@ -14,6 +14,7 @@ from time import process_time_ns
 from typing import Any
 
 from benchmarks.peers.adapter import DELIMITER, MAX_BYTES, Function, Peer, Receive
+from benchmarks.peers.clocks import Spent, now, since
 
 __all__ = (
     "CHILDREN",
@@ -41,8 +42,8 @@ CHILDREN = 100
 RECEIVERS = 10
 PIECE = 65_536
 
-#: ``body(peer, count, verify)`` does ``count`` units and returns the ns of CPU that they took.
-Body = Callable[[Peer, int, bool], Coroutine[Any, Any, int]]
+#: ``body(peer, count, verify)`` does ``count`` units and returns what they took.
+Body = Callable[[Peer, int, bool], Coroutine[Any, Any, Spent]]
 
 
 class WrongOutputError(Exception):
@@ -58,7 +59,7 @@ def check(output: Sequence[Any], expected: Sequence[Any]) -> None:
             raise WrongOutputError(f"item {number} is {item!r}, not {wanted!r}")
 
 
-async def memory(size: int, peer: Peer, count: int, verify: bool) -> int:
+async def memory(size: int, peer: Peer, count: int, verify: bool) -> Spent:
     """One task sends ``count`` items, another receives them."""
     output: list[int] = []
 
@@ -74,15 +75,15 @@ async def memory(size: int, peer: Peer, count: int, verify: bool) -> int:
                 await receive()
 
     with peer.channel(size) as (send, receive):
-        start = process_time_ns()
+        start = now()
         await peer.together(produce, consume)
-        elapsed = process_time_ns() - start
+        elapsed = since(start)
     if verify:
         check(output, range(count))
     return elapsed
 
 
-async def broadcast(size: int, peer: Peer, count: int, verify: bool) -> int:
+async def broadcast(size: int, peer: Peer, count: int, verify: bool) -> Spent:
     """One task sends to ten receivers, each a task that takes what comes: ``count`` deliveries."""
     items = count // RECEIVERS
     outputs: list[list[int]] = [[] for _ in range(RECEIVERS)]
@@ -103,21 +104,21 @@ async def broadcast(size: int, peer: Peer, count: int, verify: bool) -> int:
 
     with peer.broadcast(size, RECEIVERS) as (send, receives):
         consumers = map(consumer, receives, outputs)
-        start = process_time_ns()
+        start = now()
         await peer.together(produce, *consumers)
-        elapsed = process_time_ns() - start
+        elapsed = since(start)
     if verify:
         for output in outputs:
             check(output, range(items))
     return elapsed
 
 
-async def memory_ready(peer: Peer, count: int, verify: bool) -> int:
+async def memory_ready(peer: Peer, count: int, verify: bool) -> Spent:
     """One task fills a buffer and empties it, again and again: nobody ever waits."""
     fills = max(1, count // (2 * READY_ITEMS))
     items = count // (2 * fills)
     with peer.channel(items) as (send, receive):
-        start = process_time_ns()
+        start = now()
         for _ in range(fills):
             for item in range(items):
                 await send(item)
@@ -126,19 +127,19 @@ async def memory_ready(peer: Peer, count: int, verify: bool) -> int:
             else:
                 for _ in range(items):
                     await receive()
-        return process_time_ns() - start
+        return since(start)
 
 
-async def exclusion(kind: str, peer: Peer, count: int, verify: bool) -> int:
+async def exclusion(kind: str, peer: Peer, count: int, verify: bool) -> Spent:
     """One task enters and leaves what nobody else wants."""
     thing = peer.exclusive(kind)
     if verify:
         await check_exclusion(peer, thing)
-    start = process_time_ns()
+    start = now()
     for _ in range(count):
         async with thing:
             pass
-    return process_time_ns() - start
+    return since(start)
 
 
 async def check_exclusion(peer: Peer, thing: AbstractAsyncContextManager[object]) -> None:
@@ -165,7 +166,7 @@ async def check_exclusion(peer: Peer, thing: AbstractAsyncContextManager[object]
     check(output, ["held", "wanted"])
 
 
-async def event_set(peer: Peer, count: int, verify: bool) -> int:
+async def event_set(peer: Peer, count: int, verify: bool) -> Spent:
     """One task waits for an event that is set."""
     event = peer.event()
     output: list[str] = []
@@ -180,27 +181,27 @@ async def event_set(peer: Peer, count: int, verify: bool) -> int:
 
     await peer.together(wait, set_it)
     check(output, ["set", "woken"])
-    start = process_time_ns()
+    start = now()
     for _ in range(count):
         await event.wait()
-    return process_time_ns() - start
+    return since(start)
 
 
-async def scopes(peer: Peer, count: int, verify: bool) -> int:
+async def scopes(peer: Peer, count: int, verify: bool) -> Spent:
     """Enter a timeout and leave it, again and again: none comes true."""
     move_on_after = peer.move_on_after
     if verify:
         with peer.channel(1) as (_, receive), move_on_after(0.001) as scope:
             await receive()
         check([scope.cancelled_caught], [True])
-    start = process_time_ns()
+    start = now()
     for _ in range(count):
         with move_on_after(5):
             pass
-    return process_time_ns() - start
+    return since(start)
 
 
-async def spawn(peer: Peer, count: int, verify: bool) -> int:
+async def spawn(peer: Peer, count: int, verify: bool) -> Spent:
     """Start tasks that do next to nothing, a hundred at a time, and wait for them."""
     output: list[None] = []
 
@@ -208,21 +209,21 @@ async def spawn(peer: Peer, count: int, verify: bool) -> int:
         output.append(None)
 
     children = [child] * CHILDREN
-    start = process_time_ns()
+    start = now()
     for _ in range(count // CHILDREN):
         await peer.together(*children)
-    elapsed = process_time_ns() - start
+    elapsed = since(start)
     check(output, [None] * (count // CHILDREN * CHILDREN))
     return elapsed
 
 
-async def lines(peer: Peer, count: int, verify: bool) -> int:
+async def lines(peer: Peer, count: int, verify: bool) -> Spent:
     """Cut lines of 64 bytes, the delimiter included, out of 64 KiB chunks."""
     expected = [b"%063d" % number for number in range(count)]
     data = DELIMITER.join([*expected, b""])
     with peer.reader(data, "objects") as (until, _, bounded, ending):
         arguments = (DELIMITER, MAX_BYTES) if bounded else (DELIMITER,)
-        start = process_time_ns()
+        start = now()
         if verify:
             output = [await until(*arguments) for _ in range(count)]
             check(output, [line + ending for line in expected])
@@ -232,17 +233,17 @@ async def lines(peer: Peer, count: int, verify: bool) -> int:
         else:
             for _ in range(count):
                 await until(DELIMITER)
-        return process_time_ns() - start
+        return since(start)
 
 
-async def records(source: str, peer: Peer, count: int, verify: bool) -> int:
+async def records(source: str, peer: Peer, count: int, verify: bool) -> Spent:
     """Read a header of 4 bytes, then the body of 100 bytes that it announces."""
     expected = [b"%0*d" % (BODY, number) for number in range(count)]
     header = BODY.to_bytes(4, "big")
     output: list[bytes] = []
     with peer.reader(b"".join(header + body for body in expected), source) as reader:
         exactly = reader.exactly
-        start = process_time_ns()
+        start = now()
         if verify:
             for _ in range(count):
                 output.append(await exactly(int.from_bytes(await exactly(4), "big")))
@@ -250,32 +251,32 @@ async def records(source: str, peer: Peer, count: int, verify: bool) -> int:
         else:
             for _ in range(count):
                 await exactly(int.from_bytes(await exactly(4), "big"))
-        return process_time_ns() - start
+        return since(start)
 
 
-async def frames(source: str, peer: Peer, count: int, verify: bool) -> int:
+async def frames(source: str, peer: Peer, count: int, verify: bool) -> Spent:
     """Do what ``records`` does, with framed streams where the library has them."""
     if not hasattr(peer, "frames"):
         return await records(source, peer, count, verify)
     expected = [b"%0*d" % (BODY, number) for number in range(count)]
     header = BODY.to_bytes(4, "big")
     with peer.frames(b"".join(header + body for body in expected), source) as receive:
-        start = process_time_ns()
+        start = now()
         if verify:
             check([await receive() for _ in range(count)], expected)
         else:
             for _ in range(count):
                 await receive()
-        return process_time_ns() - start
+        return since(start)
 
 
-async def tls_bulk(peer: Peer, count: int, verify: bool) -> int:
+async def tls_bulk(peer: Peer, count: int, verify: bool) -> Spent:
     """Send pieces of 64 KiB over TLS, and receive each before the next is sent."""
     from benchmarks.peers.certificates import contexts  # not needed by the others
 
     pieces = [randbytes(PIECE) for _ in range(16)]
     async with peer.encrypted(*contexts()) as (send, receive):
-        start = process_time_ns()
+        start = now()
         for piece in islice(cycle(pieces), count):
             await send(piece)
             chunks = []
@@ -285,7 +286,7 @@ async def tls_bulk(peer: Peer, count: int, verify: bool) -> int:
                 left -= len(chunks[-1])
             if verify and b"".join(chunks) != piece:
                 raise WrongOutputError("a piece came out changed")
-        return process_time_ns() - start
+        return since(start)
 
 
 async def bare_await() -> float:
