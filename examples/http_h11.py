@@ -26,7 +26,7 @@ from penstock.abc import CancelScope, SocketAttribute, SocketStream
 
 MAX_HEAD = 16384  # bytes; a longer one is answered with 431
 MAX_BODY = 1 << 24  # bytes; a longer one is answered with 413
-LINGER = 1.0  # seconds for the peer to hang up once we have
+LINGER = 2.0  # seconds for the peer to hang up once we have
 GRACE = 10.0  # seconds for what is under way when the server is stopped
 
 

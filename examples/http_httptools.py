@@ -25,7 +25,7 @@ from penstock.abc import CancelScope, SocketAttribute, SocketStream
 MAX_HEAD = 16384  # bytes; httptools knows no limit
 MAX_BODY = 65536  # bytes
 LONGEST = 60.0  # seconds for one request, however its bytes are doled out
-LINGER = 1.0  # seconds for the peer to hang up once we have
+LINGER = 2.0  # seconds for the peer to hang up once we have
 GRACE = 10.0  # seconds for what is under way when the server is stopped
 
 REASONS = {

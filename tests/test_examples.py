@@ -41,6 +41,7 @@ PROGRAMS = {
     "http_h11.py": "test_example_http_servers.py",
     "http_httptools.py": "test_example_http_servers.py",
     "redis_client.py": "test_example_clients.py",
+    "rpc.py": "test_example_rpc.py",
 }
 
 

@@ -88,7 +88,7 @@ class ExampleServer:
 @contextmanager
 def example_server(name: str, *options: str) -> Iterator[ExampleServer]:
     """Run a server of ``examples/`` on a free port; stop it with the block, which must go well."""
-    command = (sys.executable, str(EXAMPLES / name), "--port", "0", *options)
+    command = (sys.executable, str(EXAMPLES / name), *options, "--port", "0")
     with running(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         server = ExampleServer(process, process.stdout.readline())
