@@ -192,13 +192,15 @@ cdef class DatagramCalls(Readiness):
     def sendto(self, data, address):
         cdef Py_buffer view
         cdef Py_ssize_t nbytes
-        if not self._may_write():
-            return -1
         if type(data) is bytes:
+            if not self._may_write():
+                return -1
             nbytes = self._send_to(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), address)
         else:
             get_view(data, &view)
             try:
+                if not self._may_write():
+                    return -1
                 nbytes = self._send_to(<const char*>view.buf, view.len, address)
             finally:
                 PyBuffer_Release(&view)

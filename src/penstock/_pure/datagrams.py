@@ -121,9 +121,9 @@ class DatagramCalls(Readiness):
         Returns:
             How many bytes went out; -1: declined, or there is no room, and nothing was sent.
         """
-        if not self._may_write():
-            return -1
         with octets_of(data) as octets:
+            if not self._may_write():
+                return -1
             try:
                 if address is None:
                     nbytes = self._sock.send(octets)

@@ -78,8 +78,11 @@ class DatagramSocket(RegisteredSocket):
         """Send a datagram, to the connected peer where ``address`` is None."""
         registration = self._registration
         try:
-            while registration.sendto(data, address) < 0:
-                await self._wait_writable()
+            if registration.sendto(data, address) < 0:
+                with memoryview(data) as memory:  # asked once: it may run code of its own
+                    await self._wait_writable()
+                    while registration.sendto(memory, address) < 0:
+                        await self._wait_writable()
         except OSError as exc:
             raise BrokenResourceError from exc
         except (RuntimeError, TypeError):  # what event loops say to a wait of another one
@@ -233,25 +236,34 @@ class UNIXDatagrams(BoundDatagramSocket, UNIXDatagramSocket):
     async def sendto(self, data: ReadableBuffer, path: Path) -> None:
         registration = self._registration
         address = address_of(path)
-        pause = SHORTEST_PAUSE
         try:
-            while registration.sendto(data, address) < 0:
-                wait = registration.park_writer()
-                if wait is None:
-                    await self._settle_writer()
-                    if registration.sendto(data, address) >= 0:
-                        break
-                    # It was let through: there is no room.  Another round would find the budget
-                    # used up, yield, and find the system's word of room (see _pause): a spin.
-                    wait = registration.writer = self._taken()
-                await self._pause(wait, pause)
-                registration.set_writable()  # whether the system has said so or not
-                pause = min(2 * pause, LONGEST_PAUSE)
+            if registration.sendto(data, address) < 0:
+                with memoryview(data) as memory:  # asked once: it may run code of its own
+                    await self._send_patiently(memory, address)
         except OSError as exc:
             raise BrokenResourceError from exc
         except (RuntimeError, TypeError):  # what event loops say to a wait of another one
             self._check_loop()
             raise
+
+    async def _send_patiently(self, data: memoryview, address: Any) -> None:
+        """Wait until there is room for a datagram, and send it."""
+        registration = self._registration
+        pause = SHORTEST_PAUSE
+        while True:
+            wait = registration.park_writer()
+            if wait is None:
+                await self._settle_writer()
+                if registration.sendto(data, address) >= 0:
+                    return
+                # It was let through: there is no room.  Another round would find the budget
+                # used up, yield, and find the system's word of room (see _pause): a spin.
+                wait = registration.writer = self._taken()
+            await self._pause(wait, pause)
+            registration.set_writable()  # whether the system has said so or not
+            pause = min(2 * pause, LONGEST_PAUSE)
+            if registration.sendto(data, address) >= 0:
+                return
 
     async def _pause(self, wait: Wait, seconds: float) -> None:
         """Wait for so many seconds, or until the socket is closed.

@@ -20,6 +20,7 @@ from penstock._exceptions import (
     EndOfStream,
 )
 from penstock._hotpath import Registration
+from penstock._octets import PLAIN, view_of
 from penstock._sockets.queues import receive_queue, send_queue
 from penstock._sockets.registered import RegisteredSocket
 from penstock._sockets.sending_files import send_file
@@ -94,9 +95,12 @@ class ConnectedSocketStream(RegisteredSocket, SocketStream):
 
     async def receive_into(self, buffer: WriteableBuffer) -> int:
         registration = self._registration
+        view = None
         try:
             nbytes = registration.recv_into(buffer)
             while nbytes < 0:
+                if type(buffer) not in PLAIN:  # asked at each turn, it could take all that comes
+                    buffer = view = memoryview(buffer)
                 wait = registration.park_reader()
                 if wait is None:
                     await self._settle_reader("reading from")
@@ -111,6 +115,9 @@ class ConnectedSocketStream(RegisteredSocket, SocketStream):
         except (RuntimeError, TypeError):  # what event loops say to a wait of another one
             self._check_loop()
             raise
+        finally:
+            if view is not None:
+                view.release()
         if nbytes:
             return nbytes
         self._ended()
@@ -133,9 +140,13 @@ class ConnectedSocketStream(RegisteredSocket, SocketStream):
     async def send(self, item: ReadableBuffer) -> None:
         registration = self._registration
         try:
-            left = registration.send(item, 0)
-            if left:
-                await self._send_rest(item, left)
+            if type(item) in PLAIN:
+                left = registration.send(item, 0)
+                if left:
+                    await self._send_rest(item, left)
+            else:
+                with view_of(item) as memory:  # all the while: what it may send is no part of this
+                    await self._send_rest(memory, registration.send(memory, 0))
         except OSError as exc:
             self._failed(exc)
         except (RuntimeError, TypeError):  # what event loops say to a wait of another one
@@ -155,12 +166,7 @@ class ConnectedSocketStream(RegisteredSocket, SocketStream):
         views: list[memoryview] = []  # while they are there, nobody may resize a buffer
         try:
             for buffer in buffers:
-                try:
-                    views.append(view := memoryview(buffer))
-                except TypeError:
-                    raise TypeError(f"expected bytes-like data, not {buffer!r}") from None
-                if not view.c_contiguous:
-                    raise TypeError(f"expected contiguous bytes-like data, not {buffer!r}")
+                views.append(view_of(buffer))
             if registration.writer is None:
                 registration.sent, registration.total = 0, sum(view.nbytes for view in views)
             await self._send_views(views)

@@ -5,13 +5,16 @@ bytes are and how they are searched is the business of the receive buffer.
 
 A ready operation is one call of the buffer.  Where it declines, the slow path finds out why, in
 this order: closed, another task reads, the ready budget, and at last that more must be received.
+
+An argument may run code when it is asked for its number or its memory, and that code may use this
+stream: asked at each turn, it could take all that comes.  So the slow path makes arguments plain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from operator import index
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from penstock._backends import Backend, bound_backend, current_backend
 from penstock._exceptions import (
@@ -22,6 +25,7 @@ from penstock._exceptions import (
     IncompleteRead,
 )
 from penstock._hotpath import ReceiveBuffer
+from penstock._octets import PLAIN
 from penstock.abc import (
     AnyByteReceiveStream,
     AnyByteStream,
@@ -46,6 +50,13 @@ SMALL = 4096
 #: What a stream that keeps filling it receives into: one call then drains a loopback socket.
 LARGE = 65536
 LINE_ENDS = (b"\r\n", b"\n")
+
+
+def _plain(delimiter: Delimiters) -> Delimiters:
+    """Return a delimiter, or several, as bytes; they are valid."""
+    if isinstance(delimiter, (tuple, list)):
+        return tuple([bytes(memoryview(each)) for each in delimiter])
+    return bytes(memoryview(cast("Any", delimiter)))
 
 
 def _no_bytes(*_arguments: object) -> None:
@@ -150,23 +161,31 @@ class BufferedByteReceiveStream(ByteReceiveStream):
                 self._buffer.feed(received)  # behind what was fed meanwhile
             else:
                 await self._receive_more()
+            max_bytes = index(max_bytes)
             data = self._take(max_bytes)
         return data
 
     async def receive_into(self, buffer: WriteableBuffer) -> int:
         nbytes = self._take_into(buffer)
-        while nbytes < 0:
-            if not self._is_short():
-                await self._settle()
-            elif self._reads_ahead:
-                nbytes = await self._pass_on(self.receive_stream.receive_into(buffer))
-                if not len(self._buffer):
-                    return nbytes
-                with memoryview(buffer) as memory, memory.cast("B") as octets:
-                    self._buffer.feed(octets[:nbytes])  # behind what was fed meanwhile
-            else:
-                await self._receive_more()
-            nbytes = self._take_into(buffer)
+        view = None
+        try:
+            while nbytes < 0:
+                if not self._is_short():
+                    await self._settle()
+                elif self._reads_ahead:
+                    nbytes = await self._pass_on(self.receive_stream.receive_into(buffer))
+                    if not len(self._buffer):
+                        return nbytes
+                    with memoryview(buffer) as memory, memory.cast("B") as octets:
+                        self._buffer.feed(octets[:nbytes])  # behind what was fed meanwhile
+                else:
+                    await self._receive_more()
+                if type(buffer) not in PLAIN:
+                    buffer = view = memoryview(buffer)
+                nbytes = self._take_into(buffer)
+        finally:
+            if view is not None:
+                view.release()
         return nbytes
 
     async def receive_exactly(self, nbytes: int) -> bytes:
@@ -192,6 +211,7 @@ class BufferedByteReceiveStream(ByteReceiveStream):
                     raise IncompleteRead from exc
             else:
                 await self._settle()
+            nbytes = index(nbytes)
             data = self._take_exactly(nbytes)
         return data
 
@@ -228,6 +248,9 @@ class BufferedByteReceiveStream(ByteReceiveStream):
                     raise IncompleteRead from exc
             else:
                 await self._settle()
+            if type(delimiter) is not bytes:
+                delimiter = _plain(delimiter)
+            max_bytes = index(max_bytes)
             data = self._take_until(delimiter, max_bytes, include_delimiter)
         return data
 
@@ -259,6 +282,7 @@ class BufferedByteReceiveStream(ByteReceiveStream):
                     break
             else:
                 await self._settle()
+            max_bytes = index(max_bytes)
             data = self._take_until(LINE_ENDS, max_bytes)
         else:
             return data
@@ -289,6 +313,7 @@ class BufferedByteReceiveStream(ByteReceiveStream):
                 await self._receive_more()
             else:
                 await self._settle()
+            nbytes = index(nbytes)
             data = self._peek(nbytes)
         return data
 
