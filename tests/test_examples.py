@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 import runpy
+import signal
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import penstock
+
 if TYPE_CHECKING:
     from backends import BackendUnderTest
 
 ROOT = Path(__file__).parents[1]
+SERVICE = "b'4 bytes' b'drip'\nb'4 bytes' b'drop'\nb'6 bytes' b'splash'\n"
+#: What runs on every event loop.
 OUTPUT = {
     "broadcast.py": "both: rain\nboth: one goal\nboth: two goals\n"
     "display: two goals - dropped: 1\n",
@@ -21,7 +27,9 @@ OUTPUT = {
     "files.py": "first\nsecond\nb'head' 4\nb'body'\n['data.bin', 'log.txt']\n",
     "framed.py": "GRüßE\n",
     "hello.py": "b'Hello, world!'\n",
+    "interop/http_pool.py": "200 b'hello'\n",
     "memory.py": "".join(f"received {n}\n" for n in range(6)) + "then [6, 7, 8, 9]\n",
+    "migrating/service.py": SERVICE,
     "serving.py": "b'hello'\n1 accepted, 0 cancelled\n",
     "signals.py": "SIGHUP\nSIGTERM\n1 signal\n",
     "starttls.py": "b'ready for STARTTLS'\nb'nobody else reads this\\r\\n'\n",
@@ -43,11 +51,22 @@ PROGRAMS = {
     "redis_client.py": "test_example_clients.py",
     "rpc.py": "test_example_rpc.py",
 }
+#: What is written for one library, and run by it.
+OUTPUT_OF_PROGRAMS = {
+    "interop/anyio_memory.py": "hello through anyio.streams.memory\n"
+    "hello through penstock.streams.memory\nhello through anyio.streams.memory\n",
+    "interop/asyncio_streams.py": "b'hello world'\n",
+    "interop/trio_streams.py": "b'hello'\nb'hello'\n1\n",
+    "migrating/from_anyio.py": SERVICE,
+    "migrating/from_asyncio.py": SERVICE,
+    "migrating/from_trio.py": SERVICE,
+}
 
 
 def test_every_example_is_tested() -> None:
-    names = {path.name for path in (ROOT / "examples").glob("*.py")}
-    assert names == OUTPUT.keys() | PROGRAMS.keys()
+    examples = ROOT / "examples"
+    found = {path.relative_to(examples).as_posix() for path in examples.rglob("*.py")}
+    assert found == {*OUTPUT, *OUTPUT_OF_PROGRAMS, *PROGRAMS, "server.py"}
     for name, test in PROGRAMS.items():
         assert name in (ROOT / "tests" / "system" / test).read_text(encoding="utf-8")
 
@@ -61,10 +80,63 @@ def test_example_prints_what_it_promises(
     assert capsys.readouterr().out == OUTPUT[name]
 
 
+@pytest.mark.parametrize("name", OUTPUT_OF_PROGRAMS)
+def test_program_prints_what_it_promises(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
+    assert capsys.readouterr().out == OUTPUT_OF_PROGRAMS[name]
+
+
+def test_first_server_answers_and_ends(
+    backend: BackendUnderTest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example: dict[str, Any] = runpy.run_path(str(ROOT / "examples" / "server.py"))
+
+    async def talk() -> None:
+        async with penstock.create_task_group() as tasks:
+            tasks.start_soon(example["main"])
+            await penstock.wait_all_tasks_blocked()
+            port = int(capsys.readouterr().out.split()[-1])
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+                client.sendall(b"hello\n")
+                with client.makefile("rb") as answers:
+                    assert await penstock.to_thread.run_sync(answers.readline) == b"HELLO\n"
+            signal.raise_signal(signal.SIGTERM)
+
+    backend.run(talk)
+    assert capsys.readouterr().out == "ending, because of SIGTERM\n"
+
+
+def test_program_of_anyios_changes_its_imports_alone() -> None:
+    before, after = (
+        (ROOT / "examples" / "migrating" / name).read_text(encoding="utf-8")
+        for name in ("from_anyio.py", "service.py")
+    )
+    assert before.replace("anyio", "penstock") == after
+
+
 @pytest.mark.parametrize(
     ("document", "examples"),
     [
         ("README.md", {"hello.py"}),
+        (
+            "docs/interop.md",
+            {
+                "interop/anyio_memory.py",
+                "interop/asyncio_streams.py",
+                "interop/http_pool.py",
+                "interop/trio_streams.py",
+            },
+        ),
+        ("docs/install.md", {"server.py"}),
+        (
+            "docs/migrating.md",
+            {
+                "migrating/from_anyio.py",
+                "migrating/from_asyncio.py",
+                "migrating/from_trio.py",
+                "migrating/service.py",
+            },
+        ),
         ("docs/files.md", {"files.py", "signals.py"}),
         ("docs/sockets.md", {"serving.py", "udp.py", "unix.py"}),
         ("docs/streams.md", {"buffered.py", "memory.py", "tcp.py"}),
@@ -81,31 +153,10 @@ def test_document_shows_the_example_as_it_is(document: str, examples: set[str]) 
     assert set(blocks) == shown
 
 
-@pytest.mark.parametrize(
-    "document",
-    [
-        "README.md",
-        "CONTRIBUTING.md",
-        *(
-            f"docs/{name}.md"
-            for name in (
-                "architecture",
-                "differences",
-                "examples",
-                "files",
-                "interop",
-                "performance",
-                "reliability",
-                "sockets",
-                "stream-shapes",
-                "streams",
-                "tasks",
-                "testing",
-                "tls",
-            )
-        ),
-    ],
-)
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_of_document_lead_somewhere(document: str) -> None:
     path = ROOT / document
     text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)

@@ -52,6 +52,7 @@ from penstock._sockets.connecting import connect_tcp as connect_tcp
 from penstock._sockets.listening import create_tcp_listener as create_tcp_listener
 from penstock._sockets.resolving import getaddrinfo as getaddrinfo
 from penstock._sockets.resolving import getnameinfo as getnameinfo
+from penstock._sockets.stream_adopting import socket_stream_pair as socket_stream_pair
 from penstock._sockets.udp import create_connected_udp_socket as create_connected_udp_socket
 from penstock._sockets.udp import create_udp_socket as create_udp_socket
 from penstock._sockets.unix_connecting import connect_unix as connect_unix

@@ -169,12 +169,12 @@ def open_descriptors() -> set[int]:
 
 
 @contextmanager
-def no_free_descriptor() -> Iterator[None]:
-    """Make every call that needs a new descriptor fail with EMFILE."""
+def no_free_descriptor(but: int = 0) -> Iterator[None]:
+    """Make every call that needs a new descriptor fail with EMFILE, after the first ``but``."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest_free = os.dup(0)
     os.close(lowest_free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free + but, hard))
     try:
         yield
     finally:

@@ -226,3 +226,34 @@ async def test_the_system_may_refuse_to_watch_it_and_then_it_stays_the_callers(
 async def test_what_no_descriptor_can_be_is_a_value_error_with_it(kind: Any, fd: int) -> None:
     with pytest.raises(ValueError, match=f": {fd}$"):
         await kind.from_socket(fd)
+
+
+# -- socket_stream_pair --------------------------------------------------------------------
+
+
+async def test_streams_of_a_pair_are_connected_to_each_other() -> None:
+    one, other = penstock.socket_stream_pair()
+    async with one, other:
+        for sending, receiving in ((one, other), (other, one)):
+            async with penstock.create_task_group() as tg:
+                tg.start_soon(sending.send, bytes(1_000_000))  # more than the system takes
+                received = 0
+                while received < 1_000_000:
+                    received += len(await receiving.receive())
+        await one.send_eof()
+        with pytest.raises(penstock.EndOfStream):
+            await other.receive()
+
+
+@pytest.mark.parametrize("free", [0, 2])
+async def test_a_pair_that_cannot_be_had_leaves_nothing(free: int) -> None:
+    """The two sockets need a descriptor each, and the poller of the event loop another one."""
+    before = open_descriptors()
+    with no_free_descriptor(free), pytest.raises(OSError, match="Too many open files"):
+        penstock.socket_stream_pair()
+    assert open_descriptors() == before
+
+
+def test_a_pair_needs_an_event_loop() -> None:
+    with pytest.raises(penstock.NoEventLoopError):
+        penstock.socket_stream_pair()
