@@ -57,7 +57,7 @@ async def test_frame_of_more_than_a_mebibyte_is_refused_unless_asked_for():
     async with accepted() as (stream, peer):
         frames = FramedStream(stream, LengthPrefixed(4))
         peer.sendall((MIB + 1).to_bytes(4, "big"))
-        with pytest.raises(penstock.FrameTooLarge) as caught:
+        with penstock.fail_after(10), pytest.raises(penstock.FrameTooLarge) as caught:
             await frames.receive()
         assert (caught.value.max_frame_size, caught.value.size) == (MIB, MIB + 1)
 
@@ -88,8 +88,9 @@ async def test_text_without_a_character_is_given_up(encoding, begin, more, error
                 await penstock.wait_all_tasks_blocked()
                 scope.cancel()
         peer.sendall(more * 600)
-        with pytest.raises(UnicodeDecodeError, match="more than 8192 bytes, and no character"):
-            await text.receive()
+        with penstock.fail_after(10):
+            with pytest.raises(UnicodeDecodeError, match="more than 8192 bytes, and no character"):
+                await text.receive()
         peer.sendall(b" and on")
         received = ""
         while len(received) < len(" and on"):
