@@ -18,19 +18,35 @@ from penstock import BrokenResourceError, EndOfStream
 from penstock.abc import ByteStream
 from penstock.lowlevel import checkpoint
 
-__all__ = ("CONNECTIONS", "EchoConnection", "closed", "exchange", "one_connection")
+__all__ = ("WAYS", "Chance", "Connection", "exchange", "half_closed", "one_connection")
 
-#: Servers are asked for pieces up to this size, most of them much smaller.
-LARGEST = 100_000
-#: Within so many seconds, or turns of the event loop, something is cancelled or reset.
-SOON = 0.004
+#: Within so many turns of the event loop something is cancelled or reset.
 TURNS = 30
 
 
-class EchoConnection:
-    """A connection to an echo server, and the places of both its directions."""
+class Chance(random.Random):
+    """What is left to chance.
 
-    def __init__(self, stream: ByteStream, start: int, chance: random.Random) -> None:
+    Args:
+        seed: What it begins with.
+    """
+
+    #: Pieces are up to this size, most of them much smaller.
+    largest = 100_000
+    #: Within so many seconds something is cancelled or reset.
+    soon = 0.004
+
+    def size(self) -> int:
+        return int(self.largest ** self.random())
+
+    def moment(self) -> float:
+        return self.soon * self.random()
+
+
+class Connection:
+    """A connection to an echo server, or to a flood, and the places of both its directions."""
+
+    def __init__(self, stream: ByteStream, start: int, chance: Chance) -> None:
         self.stream = stream
         self.chance = chance
         self.sent = Course(start)
@@ -38,20 +54,22 @@ class EchoConnection:
 
     @classmethod
     async def begin(
-        cls, servers: Servers, kind: str, chance: random.Random, reset_after: int = 0
-    ) -> EchoConnection:
+        cls,
+        servers: Servers,
+        kind: str,
+        chance: Chance,
+        size: int = 0,
+        service: str = "echo",
+    ) -> Connection:
         """Connect, and tell the server what to do."""
         stream = await servers.connect(kind)
         start = chance.randrange(1 << 31)
         try:
-            await send_header(stream, Header("echo", start, reset_after))
+            await send_header(stream, Header(service, start, size))
         except BaseException:
             await penstock.aclose_forcefully(stream)
             raise
         return cls(stream, start, chance)
-
-    def size(self) -> int:
-        return int(LARGEST ** self.chance.random())
 
     async def receive(self, size: int) -> None:
         """Receive so many bytes, and check them."""
@@ -62,7 +80,13 @@ class EchoConnection:
 
     async def exchange(self) -> None:
         """Send a piece, and receive it, both at once."""
-        await exchange(self.stream, self.sent.take(self.size()), self.receive)
+        await exchange(self.stream, self.sent.take(self.chance.size()), self.receive)
+
+    async def ask(self, largest: int) -> None:
+        """Send a piece that fits into any buffer, and then receive it."""
+        size = self.chance.randrange(1, largest)
+        await self.stream.send(self.sent.take(size))
+        await self.receive(size)
 
 
 async def exchange(
@@ -74,19 +98,19 @@ async def exchange(
         await receive(len(data))
 
 
-async def closed(servers: Servers, kind: str, chance: random.Random) -> None:
+async def closed(servers: Servers, kind: str, chance: Chance) -> None:
     """Exchange something, or nothing, and close."""
-    connection = await EchoConnection.begin(servers, kind, chance)
+    connection = await Connection.begin(servers, kind, chance)
     async with connection.stream:
         for _ in range(chance.randrange(4)):
             await connection.exchange()
 
 
-async def half_closed(servers: Servers, kind: str, chance: random.Random) -> None:
+async def half_closed(servers: Servers, kind: str, chance: Chance) -> None:
     """Send everything and the end, and receive everything and the end."""
-    connection = await EchoConnection.begin(servers, kind, chance)
+    connection = await Connection.begin(servers, kind, chance)
     async with connection.stream as stream:
-        size = connection.size()
+        size = chance.size()
 
         async def send() -> None:
             await stream.send(connection.sent.take(size))
@@ -102,18 +126,18 @@ async def half_closed(servers: Servers, kind: str, chance: random.Random) -> Non
         raise AssertionError("no end of the stream")
 
 
-async def resetting(servers: Servers, kind: str, chance: random.Random) -> None:
+async def resetting(servers: Servers, kind: str, chance: Chance) -> None:
     """Reset the connection in the middle of an exchange."""
-    connection = await EchoConnection.begin(servers, kind, chance)
+    connection = await Connection.begin(servers, kind, chance)
     try:
         await cancelled_soon(connection.exchange, chance)
     finally:
         await reset(connection.stream)
 
 
-async def being_reset(servers: Servers, kind: str, chance: random.Random) -> None:
+async def being_reset(servers: Servers, kind: str, chance: Chance) -> None:
     """Go on until the server resets the connection."""
-    connection = await EchoConnection.begin(servers, kind, chance, chance.randrange(1, 100_000))
+    connection = await Connection.begin(servers, kind, chance, chance.size())
     async with connection.stream:
         try:
             while True:
@@ -126,11 +150,11 @@ async def being_reset(servers: Servers, kind: str, chance: random.Random) -> Non
                 raise
 
 
-async def cancelled(servers: Servers, kind: str, chance: random.Random) -> None:
+async def cancelled(servers: Servers, kind: str, chance: Chance) -> None:
     """Cancel whatever goes on after a while: connecting, sending, receiving, closing."""
 
     async def act() -> None:
-        connection = await EchoConnection.begin(servers, kind, chance)
+        connection = await Connection.begin(servers, kind, chance)
         async with connection.stream:
             while True:
                 await connection.exchange()
@@ -138,23 +162,23 @@ async def cancelled(servers: Servers, kind: str, chance: random.Random) -> None:
     await cancelled_soon(act, chance)
 
 
-async def resumed(servers: Servers, kind: str, chance: random.Random) -> None:
+async def resumed(servers: Servers, kind: str, chance: Chance) -> None:
     """Cancel sends and receives again and again, and go on where each of them has stopped."""
-    connection = await EchoConnection.begin(servers, kind, chance)
+    connection = await Connection.begin(servers, kind, chance)
     async with connection.stream as stream:
-        size = connection.size()
+        size = chance.size()
 
         async def send() -> None:
             data = connection.sent.take(size)
             while data:
-                with penstock.move_on_after(chance.random() * SOON):
+                with penstock.move_on_after(chance.moment()):
                     await stream.send(data)
                     return
                 data = data[stream.partial_send or 0 :]
 
         async def receive() -> None:
             while connection.received.passed < size:
-                with penstock.move_on_after(chance.random() * SOON):
+                with penstock.move_on_after(chance.moment()):
                     connection.received.check(await stream.receive())
 
         async with penstock.create_task_group() as tasks:
@@ -162,10 +186,10 @@ async def resumed(servers: Servers, kind: str, chance: random.Random) -> None:
             tasks.start_soon(receive)
 
 
-async def cancelled_soon(act: Callable[[], Awaitable[None]], chance: random.Random) -> None:
+async def cancelled_soon(act: Callable[[], Awaitable[None]], chance: Chance) -> None:
     """Run ``act``; cancel it after some milliseconds, or some turns of the event loop."""
     if chance.random() < 0.5:
-        with penstock.move_on_after(chance.random() * SOON):
+        with penstock.move_on_after(chance.moment()):
             await act()
         return
 
@@ -181,13 +205,11 @@ async def cancelled_soon(act: Callable[[], Awaitable[None]], chance: random.Rand
 
 
 #: The ways in which a connection may pass.
-CONNECTIONS = (closed, half_closed, resetting, being_reset, cancelled, resumed)
+WAYS = (closed, half_closed, resetting, being_reset, cancelled, resumed)
 
 
-async def one_connection(
-    servers: Servers, kind: str, chance: random.Random, counts: Counter[str]
-) -> None:
+async def one_connection(servers: Servers, kind: str, chance: Chance, counts: Counter[str]) -> None:
     """Make a connection and have it pass in a way chosen at random."""
-    way = chance.choice(CONNECTIONS)
+    way = chance.choice(WAYS)
     await way(servers, kind, chance)
     counts[way.__name__] += 1

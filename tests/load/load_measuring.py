@@ -90,6 +90,9 @@ class Report:
         """Take down a figure that must be ``wanted``."""
         self.bound(name, value, wanted, wanted)
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         verdict = f"BROKEN: {', '.join(self.broken)}" if self.broken else "all bounds kept"
         return "\n".join([*self.lines, verdict])

@@ -33,8 +33,10 @@ __all__ = ("FRAMINGS", "KINDS", "Header", "Servers", "open_servers", "reset", "s
 HOST = "127.0.0.1"
 KINDS = ("tcp", "tls", "unix")
 FRAMINGS: tuple[Framing, ...] = (LengthPrefixed(4), VarintPrefixed(), Delimited(b"\n"))
-SERVICES = ("echo", "lines")
+SERVICES = ("echo", "flood", "lines")
 BACKLOG = 4096
+#: What a flood sends at a time.
+AT_ONCE = 1 << 13
 #: Frames that the server receives and sends at a time, at most.
 BATCH = 16
 
@@ -46,30 +48,31 @@ class Header:
     """What a client tells its server first.
 
     Args:
-        service: ``"echo"``, ``"lines"``, or the place of a framing in :data:`FRAMINGS`.
+        service: One of :data:`SERVICES`, or the place of a framing in :data:`FRAMINGS`.
         start: Where the content begins, or the number of the channel.
-        reset_after: The server resets the connection after so many bytes; 0: it does not.
+        size: Echo: the server resets the connection after so many bytes, or, if 0, does not.
+            Flood: how many bytes it sends.
     """
 
     service: str | int
     start: int
-    reset_after: int = 0
+    size: int = 0
 
     def __bytes__(self) -> bytes:
         if isinstance(self.service, int):
             number = len(SERVICES) + self.service
         else:
             number = SERVICES.index(self.service)
-        return _header.pack(number, self.start, self.reset_after)
+        return _header.pack(number, self.start, self.size)
 
     @classmethod
     async def receive(cls, stream: ByteStream) -> Header:
         data = b""
         while len(data) < _header.size:
             data += await stream.receive(_header.size - len(data))
-        number, start, reset_after = _header.unpack(data)
+        number, start, size = _header.unpack(data)
         service = (*SERVICES, *range(len(FRAMINGS)))[number]
-        return cls(service, start, reset_after)
+        return cls(service, start, size)
 
 
 async def send_header(stream: ByteStream, header: Header) -> None:
@@ -89,6 +92,10 @@ class Servers:
 
     report: Report
     trusting: ssl.SSLContext = field(default_factory=client_context)
+    #: What the system is asked to buffer of each connection over TCP, and receive for its client.
+    buffer_size: int | None = None
+    #: Bytes that floods have sent.
+    flooded: int = 0
     addresses: dict[str, Any] = field(default_factory=dict)
     listeners: dict[str, Listener[Any]] = field(default_factory=dict)
 
@@ -99,9 +106,13 @@ class Servers:
             return await penstock.connect_unix(address)
         if kind == "tls":
             return await penstock.connect_tcp(
-                HOST, address, ssl_context=self.trusting, tls_hostname="localhost"
+                HOST,
+                address,
+                ssl_context=self.trusting,
+                tls_hostname="localhost",
+                receive_buffer_size=self.buffer_size,
             )
-        return await penstock.connect_tcp(HOST, address)
+        return await penstock.connect_tcp(HOST, address, receive_buffer_size=self.buffer_size)
 
     def open_handlers(self) -> int:
         """Return how many connections are being served."""
@@ -119,21 +130,32 @@ class Servers:
             header = await Header.receive(stream)
             if header.service == "echo":
                 await echo(stream, header)
+            elif header.service == "flood":
+                await self.flood(stream, header)
             elif header.service == "lines":
                 await serve_lines(stream, header.start)
             else:
                 await serve_frames(stream, FRAMINGS[int(header.service)], header.start)
+
+    async def flood(self, stream: ByteStream, header: Header) -> None:
+        """Send as much as was asked for, whether or not anybody reads it."""
+        course = Course(header.start)
+        while course.passed < header.size:
+            data = course.take(min(AT_ONCE, header.size - course.passed))
+            await stream.send(data)
+            self.flooded += len(data)
 
     def on_error(self, exc: Exception, stream: ByteStream) -> None:
         self.report.error(exc, "a handler")
 
 
 @asynccontextmanager
-async def open_servers(report: Report, *kinds: str) -> AsyncIterator[Servers]:
+async def open_servers(
+    report: Report, *kinds: str, buffer_size: int | None = None
+) -> AsyncIterator[Servers]:
     """Serve connections of these kinds; in the end wait until all have been served."""
-    servers = Servers(report)
+    servers = Servers(report, buffer_size=buffer_size)
     async with AsyncExitStack() as stack:
-        tasks = await stack.enter_async_context(penstock.create_task_group())
         for kind in kinds:
             if kind == "unix":
                 directory = stack.enter_context(tempfile.TemporaryDirectory())
@@ -141,11 +163,15 @@ async def open_servers(report: Report, *kinds: str) -> AsyncIterator[Servers]:
                 listener: Listener[Any] = await penstock.create_unix_listener(path)
                 servers.addresses[kind] = path
             else:
-                listener = await penstock.create_tcp_listener(local_host=HOST, backlog=BACKLOG)
+                listener = await penstock.create_tcp_listener(
+                    local_host=HOST, backlog=BACKLOG, send_buffer_size=buffer_size
+                )
                 servers.addresses[kind] = listener.extra(SocketAttribute.local_port)
                 if kind == "tls":
                     listener = TLSListener(listener, server_context())
-            servers.listeners[kind] = listener
+            servers.listeners[kind] = await stack.enter_async_context(listener)
+        tasks = await stack.enter_async_context(penstock.create_task_group())
+        for listener in servers.listeners.values():
             tasks.start_soon(serve, listener, servers.handle, servers.on_error)
         yield servers
         for listener in servers.listeners.values():
@@ -163,7 +189,7 @@ async def serve(
 async def echo(stream: ByteStream, header: Header) -> None:
     """Send back what comes, having checked it, until the end or the agreed reset."""
     course = Course(header.start)
-    limit = header.reset_after or math.inf
+    limit = header.size or math.inf
     try:
         while course.passed < limit:
             data = await stream.receive()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import os
-import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -16,7 +15,7 @@ from functools import partial
 from statistics import median
 from time import perf_counter
 
-from load_clients import EchoConnection, closed, exchange, one_connection
+from load_clients import Chance, Connection, exchange, half_closed, one_connection
 from load_content import Books, Wrong, check_piece, piece
 from load_measuring import KIB, MIB, Report, descriptors, progress, resident
 from load_servers import FRAMINGS, KINDS, Header, Servers, open_servers, send_header
@@ -110,7 +109,7 @@ class Running:
         self.servers = servers
         self.report = plan.report
         self.counts = plan.counts
-        self.chance = random.Random(plan.seed)
+        self.chance = Chance(plan.seed)
         self.gate = Gate()
         self.books = Books()
         self.held = 0
@@ -128,7 +127,7 @@ class Running:
                 await penstock.sleep(0.1)  # what fails for good shall not fill the screen
 
     async def hold_echo(self, kind: str) -> Step:
-        connection = await EchoConnection.begin(self.servers, kind, self.new_chance())
+        connection = await Connection.begin(self.servers, kind, self.new_chance())
         await self.hold(connection.stream)
         return connection.exchange
 
@@ -223,10 +222,10 @@ class Running:
         except Wrong as exc:
             self.report.error(exc, "items")
 
-    def new_chance(self) -> random.Random:
-        return random.Random(self.chance.random())
+    def new_chance(self) -> Chance:
+        return Chance(self.chance.random())
 
-    async def churn(self, kind: str, chance: random.Random) -> None:
+    async def churn(self, kind: str, chance: Chance) -> None:
         await one_connection(self.servers, kind, chance, self.counts)
 
     def break_something(self) -> None:
@@ -241,7 +240,7 @@ async def soak(plan: Soak) -> Report:
     """Run it, and return its figures."""
     async with open_servers(plan.report, *KINDS) as servers:
         for kind in KINDS:
-            await closed(servers, kind, random.Random(plan.seed))
+            await half_closed(servers, kind, Chance(plan.seed))
     gc.collect()
     before = descriptors()  # what is opened once and kept is open now
     async with open_servers(plan.report, *KINDS) as servers:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import pytest
 from backends import BACKENDS, BackendUnderTest
-from load_measuring import MIB
+from load_churn import Churn, churn
+from load_connections import Plan, hold_connections
+from load_measuring import KIB, MIB
+from load_slow_readers import SlowReaders, slow_readers
 from load_soak import BREAKS, Soak, soak
+
+#: What a process that has run other tests gives back, and when, is not for these to judge.
+GROWTH = 16 * MIB
 
 
 def short_soak(broken: str | None = None) -> Soak:
-    # What a process that has run other tests gives back, and when, is not for this to judge.
-    return Soak(interval=0.02, measurements=3, growth=16 * MIB, broken=broken)
+    return Soak(interval=0.02, measurements=3, growth=GROWTH, broken=broken)
 
 
 async def test_soak_keeps_its_bounds() -> None:
@@ -28,3 +33,20 @@ def test_soak_notices_what_is_broken(broken: str) -> None:
     backend: BackendUnderTest = BACKENDS[0]
     report = backend.run(soak, short_soak(broken))
     assert report.broken == bounds[broken], report
+
+
+async def test_churn_keeps_its_bounds() -> None:
+    report = await churn(Churn(seconds=0.1, tasks=3, growth=GROWTH))
+    assert report.broken == [], report
+
+
+async def test_slow_readers_cost_the_others_nothing() -> None:
+    report = await slow_readers(SlowReaders(slow=4, size=200 * KIB, others=3, seconds=0.03))
+    # In so short a time a request may cost anything.
+    assert set(report.broken) <= {"CPU per request, beside them and without"}, report
+
+
+def test_connections_are_held() -> None:
+    # Starting processes takes time: so one event loop, and TLS, which is the longer way.
+    report = hold_connections(BACKENDS[0], Plan("tls", count=20, seconds=0.01))
+    assert report.broken == [], report
