@@ -16,6 +16,27 @@ from benchmarks.peers.clocks import PATIENCE
 from benchmarks.peers.workloads import WORKLOADS
 
 
+def add_run_options(
+    parser: argparse.ArgumentParser, rounds: str, quick: str, suffix: str = ""
+) -> None:
+    """Add what the commands that measure have in common."""
+    parser.add_argument("--rounds", type=int, help=f"fresh processes per contender ({rounds})")
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="NAME[/NAME...]",
+        help="run what matches every name: workload, contender or loop; may be repeated",
+    )
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        const=f"{datetime.now(UTC):%Y-%m-%d-%H%M}{suffix}.json",
+        metavar="FILE",
+        help="keep the raw results in benchmarks/results/FILE, by default named by the date",
+    )
+
+
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
@@ -23,25 +44,10 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"workloads: {', '.join(WORKLOADS)}",
     )
-    parser.add_argument("--rounds", type=int, help="fresh processes per contender (5; quick: 2)")
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="an eighth of the work per round, and without --only just memory, lines and echoes",
-    )
-    parser.add_argument(
-        "--only",
-        action="append",
-        default=[],
-        metavar="NAME[/NAME...]",
-        help="run what matches every name: workload, contender or loop; may be repeated",
-    )
-    parser.add_argument(
-        "--json",
-        nargs="?",
-        const=f"{datetime.now(UTC):%Y-%m-%d-%H%M}.json",
-        metavar="FILE",
-        help="keep the raw results in benchmarks/results/FILE, by default named by the date",
+    add_run_options(
+        parser,
+        "5; quick: 2",
+        "an eighth of the work per round, and without --only just memory, lines and echoes",
     )
     parser.add_argument(
         "--patience",
@@ -50,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help=f"give up a contender that stands still for so long ({PATIENCE:g})",
     )
+    parser.set_defaults(only=[])
     commands = parser.add_subparsers(dest="command", title="other commands", metavar="")
     report = commands.add_parser("report", help="raw results as Markdown")
     report.add_argument("file", type=Path, help="the raw results of an earlier run")
@@ -57,6 +64,12 @@ def parser() -> argparse.ArgumentParser:
         "--into", type=Path, metavar="PAGE", help="put it between the marks of a page"
     )
     report.add_argument("--brief", action="store_true", help="ratios and targets alone")
+    growth = commands.add_parser(
+        "growth",
+        help="how costs grow with the size of what there is",
+        argument_default=argparse.SUPPRESS,  # what was said before "growth" holds
+    )
+    add_run_options(growth, "3; quick: 1", "the smaller sizes, less often", "-growth")
     counts = commands.add_parser("instructions", help="instructions per operation, by callgrind")
     what = counts.add_mutually_exclusive_group()
     what.add_argument("--check", action="store_true", help="fail where a budget is exceeded")
@@ -75,6 +88,12 @@ def main() -> int:
         else:
             print(text)
         return 0
+    if options.command == "growth":
+        from benchmarks.growth.command import growth
+
+        if options.rounds is None:
+            options.rounds = 1 if options.quick else 3
+        return growth(options)
     if options.command == "instructions":
         from benchmarks.instructions import instructions
 

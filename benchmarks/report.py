@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.growth.tables import growth_tables
 from benchmarks.machine import introduced
 from benchmarks.peers.workloads import WORKLOADS
 from benchmarks.tables import Figures, ratio_table, result_table, target_table
@@ -38,6 +39,8 @@ def failed(report: dict[str, Any]) -> list[str]:
 
 def reported(report: dict[str, Any], *, brief: bool = False) -> str:
     """Return the tables; ``brief`` leaves out those of each workload."""
+    if "growth" in report:
+        return "\n\n".join([introduced(report), growth_tables(report), *failed(report)])
     figures = Figures(report["results"])
     names = measured(report)
     each = [] if brief else [result_table(WORKLOADS[name], figures) for name in names]

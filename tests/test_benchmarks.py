@@ -18,7 +18,7 @@ PENSTOCK = "penstock" if penstock.IMPLEMENTATION == "compiled" else "penstock-pu
 
 
 def run(*arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the smallest comparison there is, with ``path`` among those that Python imports from."""
+    """Run the least that there is, with ``path`` among those that Python imports from."""
     return subprocess.run(
         [sys.executable, "-m", "benchmarks", "--quick", "--rounds", "1", *arguments],
         capture_output=True,

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import signal
 from contextlib import ExitStack
 from pathlib import Path
 from socket import create_connection, socket
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.peers.processes import PATIENCE, server, serving
+from benchmarks.peers.processes import PATIENCE, allow_descriptors, server, serving
 
 if TYPE_CHECKING:
     from benchmarks.peers.contenders import Contender
@@ -54,8 +53,7 @@ def measure(contender: Contender, loop: str, count: int) -> dict[str, Any]:
         RuntimeError: the server did not start, or answered something wrong.
         OSError: a limit of this system on descriptors is too low.
     """
-    _, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))  # the server inherits it
+    allow_descriptors()
     with server(serving(contender, loop, "tcp")) as (pid, port), ExitStack() as connections:
 
         def connect() -> socket:

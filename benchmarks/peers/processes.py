@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from benchmarks.peers.contenders import Contender
 
-__all__ = ("compiled", "loaded", "server", "serving")
+__all__ = ("allow_descriptors", "compiled", "loaded", "server", "serving")
 
 #: How long a server may take to listen, in seconds.
 PATIENCE = 30.0
@@ -41,6 +42,12 @@ def compiled(name: str, directory: str, *flags: str) -> str:
 def serving(contender: Contender, loop: str, *what: object) -> list[str]:
     """Return the command that serves ``what``, by serve.py."""
     return [sys.executable, "-m", "benchmarks.peers.serve", contender.name, loop, *map(str, what)]
+
+
+def allow_descriptors() -> None:
+    """Allow this process, and the servers that it starts, all the descriptors that it may have."""
+    _, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))
 
 
 def pinned_to(cpu: int) -> Callable[[], None]:

@@ -1,0 +1,1 @@
+"""How what an operation costs grows with what it works on: ``python -m benchmarks growth``."""
