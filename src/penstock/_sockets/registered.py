@@ -48,6 +48,11 @@ class RegisteredSocket(AsyncResource):
         if not self._backend.is_current():
             raise RuntimeError("this socket belongs to another event loop or thread")
 
+    def _refuse_other_thread(self) -> None:
+        budget = self._registration.budget
+        if budget.foreign and not budget.retired:
+            raise RuntimeError("this socket belongs to an event loop in another thread")
+
     async def _settle_reader(self, action: str) -> None:
         """Do what stands before a receive or accept that the kernel has declined."""
         registration = self._registration
@@ -71,8 +76,7 @@ class RegisteredSocket(AsyncResource):
         """
         registration = self._registration
         if registration.fd >= 0:
-            if registration.budget.foreign and not registration.budget.retired:
-                raise RuntimeError("this socket belongs to an event loop in another thread")
+            self._refuse_other_thread()
             self._close()
         if self._backend.is_current():
             await self._backend.checkpoint_if_cancelled()

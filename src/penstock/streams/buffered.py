@@ -35,6 +35,7 @@ from penstock.abc import (
     ByteStream,
     ByteStreamConnectable,
 )
+from penstock.streams._threads import refuse_other_thread
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -317,7 +318,11 @@ class BufferedByteReceiveStream(ByteReceiveStream):
             data = self._peek(nbytes)
         return data
 
+    def _refuse_other_thread(self) -> None:
+        refuse_other_thread(self.receive_stream)
+
     async def aclose(self) -> None:
+        self._refuse_other_thread()
         self._closed = True
         self._take = self._take_exactly = self._take_until = self._peek = _no_bytes
         self._take_frame = _no_bytes

@@ -20,6 +20,7 @@ from penstock.abc import (
     ObjectSendStream,
     ObjectStream,
 )
+from penstock.streams._threads import refuse_other_thread
 from penstock.streams._whole import WholeSender
 from penstock.streams.buffered import BufferedByteReceiveStream
 
@@ -260,6 +261,9 @@ class FramedReceiveStream(_Framed, ObjectReceiveStream[bytes]):
             frames.append(frame)
         return frames
 
+    def _refuse_other_thread(self) -> None:
+        refuse_other_thread(self.buffered)
+
     async def aclose(self) -> None:
         await self.buffered.aclose()
 
@@ -379,8 +383,12 @@ class FramedSendStream(_Framed, ObjectSendStream[bytes]):
 
         Of a frame that was cut short, the rest is not sent.
         """
+        self._refuse_other_thread()
         self._sender.close()
         await self._send_stream.aclose()
+
+    def _refuse_other_thread(self) -> None:
+        refuse_other_thread(self._send_stream)
 
     def _framed(self, item: ReadableBuffer) -> tuple[ReadableBuffer, ...]:
         if type(item) is bytes:
@@ -438,5 +446,6 @@ class FramedStream(FramedReceiveStream, FramedSendStream, ObjectStream[bytes]):
         await self._stream.send_eof()
 
     async def aclose(self) -> None:
+        self._refuse_other_thread()
         self._sender.close()
         await self.buffered.aclose()

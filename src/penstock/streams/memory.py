@@ -106,9 +106,12 @@ class _End:
         """Raise what a ``_nowait`` operation that was declined has run into."""
         if self._closed:
             raise ClosedResourceError
+        self._refuse_other_thread()
+        raise WouldBlock
+
+    def _refuse_other_thread(self) -> None:
         if not self._queue.usable:
             raise RuntimeError("this stream belongs to an event loop in another thread")
-        raise WouldBlock
 
     def close(self) -> None:
         """Close this end of the stream; again: do nothing.
@@ -121,8 +124,7 @@ class _End:
         """
         if self._closed:
             return
-        if not self._queue.usable:
-            raise RuntimeError("this stream belongs to an event loop in another thread")
+        self._refuse_other_thread()
         self._closed = True
         self._close_end()
 

@@ -21,6 +21,7 @@ from penstock.abc import (
     ObjectStream,
     TaskSpawner,
 )
+from penstock.streams._threads import refuse_other_thread
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -86,11 +87,16 @@ class StapledByteStream(ByteStream):
 
         If both fail, the last exception is raised.  If cancelled, they are closed all the same.
         """
+        self._refuse_other_thread()
         self._closed = True
         try:
             await self.send_stream.aclose()
         finally:
             await self.receive_stream.aclose()
+
+    def _refuse_other_thread(self) -> None:
+        refuse_other_thread(self.send_stream)
+        refuse_other_thread(self.receive_stream)
 
 
 class StapledObjectStream(ObjectStream[Any], Generic[T_Send, T_Receive]):
@@ -169,11 +175,16 @@ class StapledObjectStream(ObjectStream[Any], Generic[T_Send, T_Receive]):
 
         If both fail, the last exception is raised.  If cancelled, they are closed all the same.
         """
+        self._refuse_other_thread()
         self._closed = True
         try:
             await self.send_stream.aclose()
         finally:
             await self.receive_stream.aclose()
+
+    def _refuse_other_thread(self) -> None:
+        refuse_other_thread(self.send_stream)
+        refuse_other_thread(self.receive_stream)
 
 
 def _nowait(side: object, name: str) -> Callable[..., Any]:

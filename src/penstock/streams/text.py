@@ -23,6 +23,7 @@ from penstock.abc import (
     ObjectStream,
     ObjectStreamConnectable,
 )
+from penstock.streams._threads import refuse_other_thread
 from penstock.streams._whole import WholeSender
 
 __all__ = ("TextConnectable", "TextReceiveStream", "TextSendStream", "TextStream")
@@ -116,7 +117,11 @@ class TextReceiveStream(ObjectReceiveStream[str]):
                     self._check_held()
             return text
 
+    def _refuse_other_thread(self) -> None:
+        refuse_other_thread(self.transport_stream)
+
     async def aclose(self) -> None:
+        self._refuse_other_thread()
         self._closed = True
         await self.transport_stream.aclose()
 
@@ -233,8 +238,12 @@ class TextSendStream(ObjectSendStream[str]):
 
         Of an item that was cut short, the rest is not sent.
         """
+        self._refuse_other_thread()
         self._sender.close()
         await self.transport_stream.aclose()
+
+    def _refuse_other_thread(self) -> None:
+        refuse_other_thread(self.transport_stream)
 
 
 class TextStream(ObjectStream[str]):
@@ -282,7 +291,11 @@ class TextStream(ObjectStream[str]):
         await self._send_stream._sender.send_rest()
         await self.transport_stream.send_eof()
 
+    def _refuse_other_thread(self) -> None:
+        refuse_other_thread(self._receive_stream)
+
     async def aclose(self) -> None:
+        self._refuse_other_thread()
         self._send_stream._sender.close()
         await self._receive_stream.aclose()
 

@@ -348,15 +348,25 @@ class TLSStream(ByteStream):
         """Announce the end, wait at most two seconds for the peer's announcement, and close.
 
         What the peer sends meanwhile is thrown away.  Closing twice is silent, and what the peer
-        did is never raised.  Without ``standard_compatible`` the transport is closed at once.  If
-        cancelled, it is closed without the announcement.
+        did is never raised.  Without ``standard_compatible``, and where the event loop that the
+        stream belongs to has ended, the transport is closed at once.  If cancelled, it is closed
+        without the announcement.
+
+        Raises:
+            RuntimeError: The stream belongs to an event loop in another thread.
         """
+        self._refuse_other_thread()
         already, self._closed = self._closed, True
         try:
-            if self.standard_compatible and not already:
+            if self.standard_compatible and not already and self._backend.is_current():
                 await self._part()
         finally:
             await self.transport_stream.aclose()
+
+    def _refuse_other_thread(self) -> None:
+        budget = self._backend.budget
+        if budget.foreign and not budget.retired:
+            raise RuntimeError("this stream belongs to an event loop in another thread")
 
     async def _part(self) -> None:
         if self._pump.truncated or self._pump.torn or self._pump.flushing:
