@@ -9,12 +9,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
+from penstock._eventloop import current_time
 from penstock._exceptions import BrokenResourceError
 from penstock._kin import with_kindred_keys
 from penstock._resources import aclose_forcefully
 from penstock._synchronization import Semaphore
 from penstock._tasks import fail_after
-from penstock.abc import AnyByteStream, Listener, ListenerStatistics, TaskSpawner
+from penstock.abc import AnyByteStream, CancelScope, Listener, ListenerStatistics, TaskSpawner
 from penstock.streams.tls._attributes import TLSAttribute
 from penstock.streams.tls._contexts import AnySSLContext, check_context
 from penstock.streams.tls._stream import TLSStream
@@ -25,6 +26,10 @@ logger = logging.getLogger("penstock.tls")
 
 #: Handshakes that one listener has under way; further connections wait for their turn.
 HANDSHAKES_AT_ONCE = 256
+#: How long one may take while others wait for their turn, in seconds: 256 connections that say
+#: nothing would keep everybody out for as long as ``handshake_timeout``.  All of one's own work for
+#: 256 handshakes has to fit in, or a rush of good peers would be turned away.
+HURRIED = 5.0
 
 #: The encrypted stream that the handler in this task was given.
 _handled: ContextVar[TLSStream] = ContextVar("_handled")
@@ -35,8 +40,8 @@ class TLSListener(Listener[TLSStream]):
     """A listener whose handlers get encrypted streams.
 
     The handshake is done in the handler's task, so that accepting goes on meanwhile, on at most
-    256 connections at once.  Where it fails, :meth:`handle_handshake_error` is called, and the
-    handler is not.
+    256 connections at once; while others wait for their turn, it may take 5 seconds.  Where it
+    fails, :meth:`handle_handshake_error` is called, and the handler is not.
 
     Args:
         listener: What accepts the connections.
@@ -61,6 +66,8 @@ class TLSListener(Listener[TLSStream]):
         if not self.handshake_timeout > 0:
             raise ValueError(f"handshake_timeout must be above 0, not {self.handshake_timeout}")
         self._turns = Semaphore(HANDSHAKES_AT_ONCE, fast_acquire=True)
+        # The handshakes that have all their time, the oldest first, and when those of a hurry end.
+        self._unhurried: dict[CancelScope, float] = {}
         self._failed = 0
 
     @staticmethod
@@ -118,14 +125,25 @@ class TLSListener(Listener[TLSStream]):
         await self.listener.serve(shake_hands_and_handle, task_group, **keywords)
 
     async def _wrap(self, stream: AnyByteStream) -> TLSStream:
+        if not self._turns.value and self._unhurried:
+            oldest = next(iter(self._unhurried))
+            oldest.deadline = min(oldest.deadline, self._unhurried.pop(oldest))
         async with self._turns:
-            with fail_after(self.handshake_timeout):
-                tls_stream = await TLSStream.wrap(
-                    stream,
-                    server_side=True,
-                    ssl_context=self.ssl_context,
-                    standard_compatible=self.standard_compatible,
-                )
+            with fail_after(self.handshake_timeout) as scope:
+                hurried = current_time() + HURRIED
+                if self._turns.statistics().tasks_waiting:
+                    scope.deadline = min(scope.deadline, hurried)
+                else:
+                    self._unhurried[scope] = hurried
+                try:
+                    tls_stream = await TLSStream.wrap(
+                        stream,
+                        server_side=True,
+                        ssl_context=self.ssl_context,
+                        standard_compatible=self.standard_compatible,
+                    )
+                finally:
+                    self._unhurried.pop(scope, None)
         return tls_stream
 
     async def drain(self, deadline: float) -> int:
