@@ -50,6 +50,7 @@ PROGRAMS = {
     "http_httptools.py": "test_example_http_servers.py",
     "redis_client.py": "test_example_clients.py",
     "rpc.py": "test_example_rpc.py",
+    "tls_proxy.py": "test_example_tls_proxy.py",
 }
 #: What is written for one library, and run by it.
 OUTPUT_OF_PROGRAMS = {

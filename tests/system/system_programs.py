@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -65,6 +66,32 @@ def running(*command: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+@contextmanager
+def nginx(directory: Path, listen: str = "") -> Iterator[int]:
+    """Run nginx on a free port, with the files below ``directory / "files"``.
+
+    Args:
+        directory: For all that nginx reads and writes.
+        listen: Directives for its server: where else it listens, say.
+    """
+    port = free_port()
+    folders = "".join(
+        f"{kind}_temp_path {directory}/{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    user = "user root;" if os.getuid() == 0 else ""
+    (directory / "nginx.conf").write_text(
+        f"{user} daemon off; worker_processes 1; pid {directory}/pid; error_log stderr error;"
+        "events { worker_connections 64; }"
+        f"http {{ access_log off; {folders}"
+        f" server {{ listen 127.0.0.1:{port}; root {directory}/files; {listen} }} }}"
+    )
+    arguments = ("-e", "stderr", "-p", str(directory), "-c", str(directory / "nginx.conf"))
+    with running(find_program("nginx"), *arguments, stderr=subprocess.DEVNULL):
+        wait_for_port(port)
+        yield port
 
 
 class ExampleServer:

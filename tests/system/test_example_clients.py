@@ -18,6 +18,7 @@ from system_programs import (
     SECONDS,
     find_program,
     free_port,
+    nginx,
     output_of,
     running,
     wait_for_port,
@@ -173,25 +174,13 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(
         directory / "server.pem"
     )
-    server = Web(free_port(), free_port(), str(directory / "socket"), str(directory / "ca.pem"))
-    folders = "".join(
-        f"{kind}_temp_path {directory}/{kind};"
-        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    tls_port, path = free_port(), str(directory / "socket")
+    listen = (
+        f"listen 127.0.0.1:{tls_port} ssl; listen unix:{path};"
+        f"ssl_certificate {directory}/server.pem; ssl_certificate_key {directory}/server.pem;"
     )
-    user = "user root;" if os.getuid() == 0 else ""
-    (directory / "nginx.conf").write_text(
-        f"{user} daemon off; worker_processes 1; pid {directory}/pid; error_log stderr error;"
-        "events { worker_connections 64; }"
-        f"http {{ access_log off; {folders} server {{ root {directory}/files;"
-        f" listen 127.0.0.1:{server.port}; listen 127.0.0.1:{server.tls_port} ssl;"
-        f" listen unix:{server.path};"
-        f" ssl_certificate {directory}/server.pem; ssl_certificate_key {directory}/server.pem;"
-        " } }"
-    )
-    arguments = ("-e", "stderr", "-p", str(directory), "-c", str(directory / "nginx.conf"))
-    with running(find_program("nginx"), *arguments, stderr=subprocess.DEVNULL):
-        wait_for_port(server.tls_port)
-        yield server
+    with nginx(directory, listen) as port:
+        yield Web(port, tls_port, path, str(directory / "ca.pem"))
 
 
 @pytest.mark.parametrize("way", ["TCP", "TLS", "UNIX"])
