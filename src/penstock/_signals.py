@@ -97,6 +97,8 @@ class _Receiver(Generic[T]):
     async def __anext__(self) -> T:
         with self._guard:
             self._check_open()
+            if not self._backend.is_current():
+                raise RuntimeError("this receiver belongs to another event loop or thread")
             await self._backend.checkpoint()
             while not self._pending:
                 self._check_open()

@@ -7,7 +7,10 @@ is closed, and the right event loop goes on.  ``tests/tasks`` does the same with
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +23,7 @@ from socket_peers import every_descriptor_is_closed as every_descriptor_is_close
 import penstock
 from penstock import BusyResourceError, ClosedResourceError
 from penstock.lowlevel import set_ready_budget
+from penstock.streams.file import FileReadStream
 
 OTHERS = ("asyncio", "trio")
 every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -157,3 +161,78 @@ def test_object_of_a_loop_that_has_ended_is_free_or_only_to_be_closed(
         await making.__aexit__(None, None, None)
 
     BackendUnderTest(other, other).run(use, backend.run(make))
+
+
+# -- what is no stream ---------------------------------------------------------------------
+
+
+async def child() -> None:
+    raise AssertionError("it was started")
+
+
+async def test_another_thread_starts_no_task_in_a_group() -> None:
+    async def use() -> None:
+        with pytest.raises(RuntimeError, match="another thread"):
+            tg.start_soon(child)
+        with pytest.raises(RuntimeError, match="another thread"):
+            tg.create_task(child())
+        with pytest.raises(RuntimeError, match="another thread"):
+            await tg.start(child)
+
+    done: list[int] = []
+    async with penstock.create_task_group() as tg:
+        for other in OTHERS:
+            await penstock.to_thread.run_sync(BackendUnderTest(other, other).run, use)
+        tg.start_soon(penstock.sleep, 0)
+        tg.start_soon(partial(asyncify, done.append), 1)
+    assert done == [1]
+
+
+async def asyncify(func: Any, *args: Any) -> None:
+    func(*args)
+
+
+async def test_another_thread_enters_no_scope() -> None:
+    scope = penstock.CancelScope()
+
+    async def use() -> None:
+        with pytest.raises(RuntimeError), scope:
+            raise AssertionError("it was entered")
+
+    other = "trio" if penstock.get_cancelled_exc_class() is asyncio.CancelledError else "asyncio"
+    await penstock.to_thread.run_sync(BackendUnderTest(other, other).run, use)
+    with scope:
+        scope.cancel()
+        await penstock.sleep(60)
+    assert scope.cancelled_caught
+
+
+async def test_another_thread_receives_no_signal() -> None:
+    async def use() -> None:
+        with pytest.raises(RuntimeError, match="another event loop or thread"):
+            await anext(signals)
+
+    with penstock.open_signal_receiver(signal.SIGUSR1) as signals:
+        for other in OTHERS:
+            await penstock.to_thread.run_sync(BackendUnderTest(other, other).run, use)
+        signal.raise_signal(signal.SIGUSR1)
+        assert await anext(signals) is signal.SIGUSR1
+
+
+async def test_files_may_be_used_in_any_loop(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(100)))
+
+    async def use(file: Any, stream: Any) -> tuple[bytes, bytes]:
+        return await file.read(10), await stream.receive(10)
+
+    async with (
+        await penstock.open_file(path, "rb", buffering=0) as file,
+        await FileReadStream.from_path(path) as stream,
+    ):
+        came = [
+            await penstock.to_thread.run_sync(BackendUnderTest(other, other).run, use, file, stream)
+            for other in OTHERS
+        ]
+        came.append(await use(file, stream))
+    assert came == [(bytes(range(n, n + 10)),) * 2 for n in (0, 10, 20)]

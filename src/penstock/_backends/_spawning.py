@@ -13,6 +13,7 @@ from typing import Any
 
 __all__ = (
     "ENTERED",
+    "FOREIGN",
     "INACTIVE",
     "NOT_STARTED",
     "UNHANDLED",
@@ -25,6 +26,7 @@ __all__ = (
 )
 
 ENTERED = "TaskGroup cannot be entered more than once"
+FOREIGN = "this task group belongs to an event loop in another thread"
 INACTIVE = "This task group is not active; no new tasks can be started."
 NOT_STARTED = "Child exited without calling task_status.started()"
 UNHANDLED = "unhandled errors in a TaskGroup"

@@ -11,11 +11,13 @@ from asyncio import CancelledError, Future, Task, current_task
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from functools import partial
+from threading import get_ident
 from types import TracebackType
 from typing import Any, Self, TypeVar, TypeVarTuple
 
 from penstock._backends._spawning import (
     ENTERED,
+    FOREIGN,
     INACTIVE,
     NOT_STARTED,
     UNHANDLED,
@@ -57,6 +59,7 @@ class AsyncioTaskGroup(TaskGroup):
         "_idle",
         "_starts",
         "_tasks",
+        "_thread",
         "cancel_scope",
         "states",
     )
@@ -79,6 +82,7 @@ class AsyncioTaskGroup(TaskGroup):
             raise RuntimeError(ENTERED)
         self.cancel_scope.__enter__()
         self._entered = self._active = True
+        self._thread = get_ident()
         return self
 
     async def __aexit__(
@@ -171,23 +175,30 @@ class AsyncioTaskGroup(TaskGroup):
 
     # -- the children ----------------------------------------------------------------------
 
+    def _check_usable(self) -> None:
+        if not self._active:
+            raise RuntimeError(INACTIVE)
+        if self._thread != get_ident():
+            raise RuntimeError(FOREIGN)
+
     def start_soon(
         self,
         func: Callable[[*Args], Coroutine[Any, Any, T]],
         *args: *Args,
         name: object = None,
     ) -> AsyncioTaskHandle[T]:
-        if not self._active:
-            raise RuntimeError(INACTIVE)
+        self._check_usable()
         return self._spawn(coroutine_of(func, args), callable_name(func, name))
 
     def create_task(
         self, coro: Coroutine[Any, Any, T], *, name: object = None, context: Context | None = None
     ) -> AsyncioTaskHandle[T]:
         check_coroutine(coro)
-        if not self._active:
+        try:
+            self._check_usable()
+        except RuntimeError:
             coro.close()
-            raise RuntimeError(INACTIVE)
+            raise
         name = coroutine_name(coro, name)
         if context is None:
             return self._spawn(coro, name)
@@ -200,8 +211,7 @@ class AsyncioTaskGroup(TaskGroup):
         name: object = None,
         return_handle: bool = False,
     ) -> Any:
-        if not self._active:
-            raise RuntimeError(INACTIVE)
+        self._check_usable()
         await self.states.checkpoint_if_cancelled()
         home = AsyncioTaskGroup(self.states)  # of the child until it is up: the caller's
         status = StartStatus()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from contextvars import Context
+from threading import get_ident
 from types import TracebackType
 from typing import Any, Self, TypeVar, TypeVarTuple
 
@@ -12,6 +13,7 @@ from trio.lowlevel import checkpoint_if_cancelled
 
 from penstock._backends._spawning import (
     ENTERED,
+    FOREIGN,
     INACTIVE,
     NOT_STARTED,
     UNHANDLED,
@@ -35,7 +37,7 @@ Args = TypeVarTuple("Args")
 class TrioTaskGroup(TaskGroup):
     """A task group around a nursery of Trio."""
 
-    __slots__ = ("_entered", "_manager", "_nursery", "cancel_scope")
+    __slots__ = ("_entered", "_manager", "_nursery", "_thread", "cancel_scope")
 
     cancel_scope: TrioCancelScope
 
@@ -50,6 +52,7 @@ class TrioTaskGroup(TaskGroup):
         if self._entered:
             raise RuntimeError(ENTERED)
         self._entered = True
+        self._thread = get_ident()
         self._nursery = await self._manager.__aenter__()
         self.cancel_scope.replace(self._nursery.cancel_scope)
         return self
@@ -82,12 +85,17 @@ class TrioTaskGroup(TaskGroup):
         finally:
             exc_val = outcome = errors = context = None  # type: ignore[assignment]
 
+    def _check_thread(self) -> None:
+        if self._nursery is not None and self._thread != get_ident():
+            raise RuntimeError(FOREIGN)
+
     def start_soon(
         self,
         func: Callable[[*Args], Coroutine[Any, Any, T]],
         *args: *Args,
         name: object = None,
     ) -> TaskHandle[T]:
+        self._check_thread()
         if self._nursery is None:
             raise RuntimeError(INACTIVE)
         return self._spawn(TrioTaskHandle(coroutine_of(func, args), callable_name(func, name)))
@@ -96,6 +104,11 @@ class TrioTaskGroup(TaskGroup):
         self, coro: Coroutine[Any, Any, T], *, name: object = None, context: Context | None = None
     ) -> TaskHandle[T]:
         check_coroutine(coro)
+        try:
+            self._check_thread()
+        except RuntimeError:
+            coro.close()
+            raise
         handle = TrioTaskHandle(coro, coroutine_name(coro, name))
         if context is None:
             return self._spawn(handle)
@@ -119,6 +132,7 @@ class TrioTaskGroup(TaskGroup):
         name: object = None,
         return_handle: bool = False,
     ) -> Any:
+        self._check_thread()
         if self._nursery is None:
             raise RuntimeError(INACTIVE)
         await checkpoint_if_cancelled()
