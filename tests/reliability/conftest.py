@@ -1,4 +1,4 @@
-"""How much of the enumeration runs, and its count at the end."""
+"""How much of the enumeration and of chaos runs, and the count of the first at its end."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import sys
 from collections import Counter
 
 import pytest
+from hypothesis import settings
 
 #: Every so-many-th point runs, unless all of them are asked for.
 STRIDE = 8
 
 #: Buffers have no code of their own before Python 3.12 (PEP 688).
 collect_ignore = [] if sys.version_info >= (3, 12) else ["test_buffers_with_hooks.py"]
+
+#: A hundred times what runs otherwise: pytest --hypothesis-profile=chaos
+settings.register_profile("chaos", max_examples=10_000)
 
 tallies = pytest.StashKey[dict[str, Counter[str]]]()
 
