@@ -51,6 +51,7 @@ PROGRAMS = {
     "redis_client.py": "test_example_clients.py",
     "rpc.py": "test_example_rpc.py",
     "tls_proxy.py": "test_example_tls_proxy.py",
+    "workers.py": "test_example_workers.py",
 }
 #: What is written for one library, and run by it.
 OUTPUT_OF_PROGRAMS = {

@@ -116,7 +116,8 @@ class ExampleServer:
 def example_server(name: str, *options: str) -> Iterator[ExampleServer]:
     """Run a server of ``examples/`` on a free port; stop it with the block, which must go well."""
     command = (sys.executable, str(EXAMPLES / name), *options, "--port", "0")
-    with running(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with running(*command, **pipes, bufsize=0) as process:  # further lines stay in the pipe
         assert process.stdout is not None
         server = ExampleServer(process, process.stdout.readline())
         yield server

@@ -1,0 +1,51 @@
+"""The workers of examples/ on one port, under wrk; and when one of them dies."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+
+import pytest
+from system_programs import SECONDS, ExampleServer, example_server
+
+Program = Callable[[str], str]
+
+
+def workers_of(server: ExampleServer, count: int) -> set[int]:
+    """Wait until so many workers are there, and return their process ids."""
+    assert server.process.stdout is not None
+    said = b""
+    while said.count(b"is there") < count:
+        said += server.process.stdout.readline()  # lines of several processes may be mixed
+    return {int(pid) for pid in re.findall(rb"worker (\d+) is there", said)}
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
+def test_the_system_spreads_connections_over_workers(program: Program, backend: str) -> None:
+    with example_server("workers.py", "--workers", "2", "--backend", backend) as server:
+        workers = workers_of(server, 2)
+        assert len(workers) == 2
+        command = (program("wrk"), "-t1", "-c64", "-d1s", f"http://127.0.0.1:{server.port}/")
+        done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=True)
+        requests = re.search(rb"(\d+) requests in", done.stdout)
+        assert requests is not None
+        assert int(requests[1]) > 0
+        assert b"Socket errors" not in done.stdout
+        assert b"Non-2xx" not in done.stdout
+    counts = re.findall(rb"worker (\d+): (\d+) connections", server.said)
+    assert {int(pid) for pid, _ in counts} == workers
+    assert all(int(count) > 0 for _, count in counts)  # as good as certain, of 64
+    assert sum(int(count) for _, count in counts) >= 64
+
+
+def test_all_workers_stop_when_one_dies() -> None:
+    with pytest.raises(pytest.fail.Exception, match=r"workers\.py has ended with 1: $"):
+        with example_server("workers.py", "--workers", "2") as server:
+            victim, other = workers_of(server, 2)
+            os.kill(victim, signal.SIGKILL)
+            server.process.wait(SECONDS)
+            with pytest.raises(ProcessLookupError):
+                os.kill(other, 0)
