@@ -5,6 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from penstock.testing._checking import Check
+from penstock.testing._suites import Suite
+
+
+def all_checks(suite: Suite) -> list[Check]:
+    """Return all checks of one kind of stream."""
+    return [
+        *suite.one_way,
+        *suite.one_way_clogged,
+        *suite.both_ways,
+        *suite.both_ways_clogged,
+    ]
 
 
 def base_names(*tables: Iterable[Check]) -> set[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from broken_streams import all_but, base_names
+from broken_streams import all_but, all_checks, base_names
 from plain_streams import PlainBytes, clogged_bytes, plain_bytes
 
 from penstock import (
@@ -25,15 +25,10 @@ from penstock.lowlevel import (
     ready_budget,
     set_ready_budget,
 )
-from penstock.testing import _check_byte_streams as tables
 from penstock.testing import check_byte_stream, check_byte_stream_one_way
+from penstock.testing._check_byte_streams import BYTE_STREAMS
 
-ALL = (
-    *tables.ONE_WAY,
-    *tables.ONE_WAY_CLOGGED,
-    *tables.BOTH_WAYS,
-    *tables.CLOGGED_BOTH_WAYS,
-)
+ALL = all_checks(BYTE_STREAMS)
 
 #: By the name of the check that is to catch it.
 BROKEN: dict[str, Any] = {}

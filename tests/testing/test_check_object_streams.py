@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from broken_streams import all_but, base_names
+from broken_streams import all_but, all_checks, base_names
 from plain_streams import (
     PlainBytes,
     PlainObjects,
@@ -22,23 +22,16 @@ from plain_streams import (
 from penstock import ClosedResourceError, EndOfStream, WouldBlock, get_cancelled_exc_class
 from penstock.abc import AsyncResource
 from penstock.lowlevel import checkpoint_if_cancelled
-from penstock.testing import _check_half_close as halves
-from penstock.testing import _check_object_streams as tables
 from penstock.testing import check_half_close, check_object_stream, check_object_stream_one_way
+from penstock.testing._check_byte_streams import BYTE_STREAMS
+from penstock.testing._check_half_close import HALF_CLOSE
+from penstock.testing._check_object_streams import OBJECT_STREAMS
 
-OBJECTS = (
-    *tables.OBJECTS,
-    *tables.CLOGGED,
-    *tables.BOTH_WAYS,
-    *tables.CLOGGED_BOTH_WAYS,
-)
-ALL_OBJECTS = (
-    *tables.ONE_WAY,
-    *tables.ONE_WAY_CLOGGED,
-    *tables.BOTH_WAYS,
-    *tables.CLOGGED_BOTH_WAYS,
-)
-HALVES = (*halves.HALF, *halves.CLOGGED)
+#: Of the checks that byte streams share, those of both directions are seen to catch items too.
+SHARED = {*BYTE_STREAMS.one_way, *BYTE_STREAMS.one_way_clogged}
+ALL_OBJECTS = all_checks(OBJECT_STREAMS)
+OBJECTS = [check for check in ALL_OBJECTS if check not in SHARED]
+HALVES = all_checks(HALF_CLOSE)
 
 #: By the name of the check that is to catch it.
 BROKEN: dict[str, Any] = {}

@@ -8,17 +8,16 @@ from typing import Any
 from penstock._exceptions import BusyResourceError, ClosedResourceError, EndOfStream
 from penstock._tasks import move_on_after
 from penstock.abc import ByteStream, ObjectStream
-from penstock.testing._check_byte_streams import ByteLine
-from penstock.testing._check_object_streams import ITEMS, ObjectLine, check_items
-from penstock.testing._check_streams import Line, same_items
-from penstock.testing._checking import (
-    Checks,
-    attempts,
-    raises,
-    refuse_unknown,
-    require,
-    run_checks,
+from penstock.testing._check_lines import (
+    ITEMS,
+    ByteLine,
+    Line,
+    ObjectLine,
+    check_items,
+    same_items,
 )
+from penstock.testing._checking import Checks, attempts, raises, require
+from penstock.testing._suites import Suite
 
 __all__ = ("check_half_close",)
 
@@ -147,6 +146,9 @@ async def eof_does_not_overtake_a_send(line: Line) -> None:
             await ending.returned()
 
 
+HALF_CLOSE = Suite(both_ways=HALF, both_ways_clogged=CLOGGED)
+
+
 async def check_half_close(
     maker: Callable[[], Awaitable[tuple[Any, Any]]],
     clogged_maker: Callable[[], Awaitable[tuple[Any, Any]]] | None = None,
@@ -173,18 +175,10 @@ async def check_half_close(
         ValueError: There is no check with a name that is in ``without``, or too few items.
     """
     check_items(items)
-    refuse_unknown(without, HALF, CLOGGED)
-    options: dict[str, Any] = {"without": without, "timeout": timeout}
 
-    def there(near: ByteStream | ObjectStream[Any], far: ByteStream | ObjectStream[Any]) -> Line:
+    def line(near: ByteStream | ObjectStream[Any], far: ByteStream | ObjectStream[Any]) -> Line:
         if isinstance(near, ByteStream):
             return ByteLine(near, far)
         return ObjectLine(near, far, items)
 
-    def back(near: ByteStream | ObjectStream[Any], far: ByteStream | ObjectStream[Any]) -> Line:
-        return there(far, near)
-
-    for about, line in (("there", there), ("back", back)):
-        await run_checks(HALF, maker, line, about=about, **options)
-        if clogged_maker is not None:
-            await run_checks(CLOGGED, clogged_maker, line, about=about, **options)
+    await HALF_CLOSE.check_both_ways(maker, clogged_maker, line, without=without, timeout=timeout)

@@ -1,6 +1,6 @@
-"""Checks of object streams: one direction, and both.
+"""Checks of object streams, of one direction and of both.
 
-Lives here: what is true of items alone.  What holds for bytes as well is in ``_check_streams``.
+Lives here: what is true of items alone, and all of it put together.
 """
 
 from __future__ import annotations
@@ -11,26 +11,12 @@ from typing import Any, TypeAlias
 
 from penstock._exceptions import ClosedResourceError, EndOfStream, WouldBlock
 from penstock.abc import ObjectReceiveStream, ObjectSendStream, ObjectStream
-from penstock.testing import _check_streams
-from penstock.testing._check_streams import Line, same_items
-from penstock.testing._checking import (
-    DOORS,
-    Checks,
-    Door,
-    attempts,
-    raises,
-    refuse_unknown,
-    require,
-    run_checks,
-)
+from penstock.testing import _check_cancellation, _check_streams
+from penstock.testing._check_lines import ITEMS, ObjectLine, check_items, same_items
+from penstock.testing._checking import Checks, attempts, raises, require
+from penstock.testing._suites import Suite
 
-__all__ = (
-    "ITEMS",
-    "ObjectLine",
-    "check_items",
-    "check_object_stream",
-    "check_object_stream_one_way",
-)
+__all__ = ("check_object_stream", "check_object_stream_one_way")
 
 OneWayMaker: TypeAlias = Callable[
     [], Awaitable[tuple[ObjectSendStream[Any], ObjectReceiveStream[Any]]]
@@ -40,52 +26,6 @@ TwoWayMaker: TypeAlias = Callable[[], Awaitable[tuple[ObjectStream[Any], ObjectS
 OBJECTS = Checks()
 CLOGGED = Checks()
 BOTH_WAYS = Checks()
-CLOGGED_BOTH_WAYS = Checks()
-
-
-class ObjectLine(Line):
-    """One direction of an object stream.
-
-    Args:
-        s: The end to send on.
-        r: The end to receive from.
-        items: What goes through it.
-    """
-
-    def __init__(self, s: Any, r: Any, items: Sequence[Any]) -> None:
-        super().__init__(s, r)
-        self._items = items
-        self.large = items[0]
-
-    def item(self, number: int) -> Any:
-        return self._items[number % len(self._items)]
-
-    def back(self) -> ObjectLine:
-        return ObjectLine(self.r, self.s, self._items)
-
-    async def take(self) -> Any:
-        return await self.r.receive()
-
-    async def whole(self, received: Any) -> Any:
-        return received
-
-    def sends(self) -> dict[str, Callable[[], Awaitable[Any]]]:
-        item = self.item(0)
-        ways: dict[str, Callable[[], Awaitable[Any]]] = {"send": lambda: self.s.send(item)}
-        if hasattr(self.s, "send_many"):
-            ways["send_many"] = lambda: self.s.send_many([item, item])
-        return ways
-
-    def receives(self) -> dict[str, Callable[[], Awaitable[Any]]]:
-        async def receive_many() -> Any:
-            (item,) = await self.r.receive_many(1)
-            return item
-
-        ways: dict[str, Callable[[], Awaitable[Any]]] = {"receive": lambda: self.r.receive()}
-        if hasattr(self.r, "receive_many"):
-            ways["receive_many"] = receive_many
-        return ways
-
 
 # -- one way -----------------------------------------------------------------------------------
 
@@ -259,53 +199,15 @@ async def items_arrive_both_ways_at_once(line: ObjectLine) -> None:
             await sending.returned()
 
 
-@BOTH_WAYS.add
-async def send_goes_on_beside_a_receive(line: ObjectLine) -> None:
-    """A task that waits to receive does not keep another one from sending on the same stream."""
-    async with attempts() as calls:
-        receiving = await calls.begin(line.s.receive)
-        sending = await calls.begin(line.s.send, line.item(0))
-        same_items([await line.take()], line.items(1))
-        await sending.returned()
-        answering = await calls.begin(line.r.send, line.item(1))
-        same_items([await receiving.returned()], [line.item(1)])
-        await answering.returned()
-
-
-@BOTH_WAYS.add_for_each(DOORS)
-async def closing_refuses_both_directions(line: ObjectLine, close: Door) -> None:
-    """After a stream is closed, it neither sends nor receives."""
-    async with attempts() as calls:
-        await (await calls.begin(close, line.s)).returned()
-        with raises("send() after closing", ClosedResourceError):
-            await line.s.send(line.item(0))
-        with raises("receive() after closing", ClosedResourceError):
-            await line.s.receive()
-        with raises("send_eof() after closing", ClosedResourceError):
-            await line.s.send_eof()
-
-
-# -- both ways, clogged ------------------------------------------------------------------------
-
-
-@CLOGGED_BOTH_WAYS.add
-async def close_wakes_both_directions(line: ObjectLine) -> None:
-    """Closing a stream wakes the task that sends and the task that receives."""
-    async with attempts() as calls:
-        sending = await calls.begin(line.s.send, line.large)
-        receiving = await calls.begin(line.back().receive_for_ever)
-        closing = await calls.begin(line.s.aclose)
-        await sending.raised(ClosedResourceError)
-        await receiving.raised(ClosedResourceError)
-        await closing.returned()
-
-
 # -- the checks as a whole ---------------------------------------------------------------------
 
-#: What is checked in one direction; simple facts first.
-ONE_WAY = (*OBJECTS[:2], *_check_streams.ONE_WAY, *OBJECTS[2:])
-ONE_WAY_CLOGGED = (*_check_streams.CLOGGED, *CLOGGED)
-ITEMS = (b"one", b"two", b"three")
+#: All checks; simple facts first.
+OBJECT_STREAMS = Suite(
+    one_way=(*OBJECTS[:2], *_check_streams.ONE_WAY, *_check_cancellation.ONE_WAY, *OBJECTS[2:]),
+    one_way_clogged=(*_check_streams.CLOGGED, *_check_cancellation.CLOGGED, *CLOGGED),
+    both_ways=(*BOTH_WAYS, *_check_streams.BOTH_WAYS),
+    both_ways_clogged=tuple(_check_streams.CLOGGED_BOTH_WAYS),
+)
 
 
 async def check_object_stream_one_way(
@@ -334,12 +236,8 @@ async def check_object_stream_one_way(
         ValueError: There is no check with a name that is in ``without``, or too few items.
     """
     check_items(items)
-    refuse_unknown(without, ONE_WAY, ONE_WAY_CLOGGED)
-    options: dict[str, Any] = {"about": "one way", "without": without, "timeout": timeout}
     line = partial(ObjectLine, items=items)
-    await run_checks(ONE_WAY, maker, line, **options)
-    if clogged_maker is not None:
-        await run_checks(ONE_WAY_CLOGGED, clogged_maker, line, **options)
+    await OBJECT_STREAMS.check_one_way(maker, clogged_maker, line, without=without, timeout=timeout)
 
 
 async def check_object_stream(
@@ -370,24 +268,7 @@ async def check_object_stream(
         ValueError: There is no check with a name that is in ``without``, or too few items.
     """
     check_items(items)
-    refuse_unknown(without, ONE_WAY, ONE_WAY_CLOGGED, BOTH_WAYS, CLOGGED_BOTH_WAYS)
-    options: dict[str, Any] = {"without": without, "timeout": timeout}
-
-    def there(near: Any, far: Any) -> ObjectLine:
-        return ObjectLine(near, far, items)
-
-    def back(near: Any, far: Any) -> ObjectLine:
-        return ObjectLine(far, near, items)
-
-    for about, line in (("there", there), ("back", back)):
-        await run_checks(ONE_WAY, maker, line, about=about, **options)
-        await run_checks(BOTH_WAYS, maker, line, about=about, **options)
-        if clogged_maker is not None:
-            await run_checks(ONE_WAY_CLOGGED, clogged_maker, line, about=about, **options)
-            await run_checks(CLOGGED_BOTH_WAYS, clogged_maker, line, about=about, **options)
-
-
-def check_items(items: Sequence[Any]) -> None:
-    """Raise ValueError unless ``items`` can be told apart."""
-    if len(items) < 2 or items[0] == items[1]:
-        raise ValueError(f"items must be at least two, which differ, not {items!r}")
+    line = partial(ObjectLine, items=items)
+    await OBJECT_STREAMS.check_both_ways(
+        maker, clogged_maker, line, without=without, timeout=timeout
+    )

@@ -1,15 +1,14 @@
-"""The checks that hold for byte streams and object streams alike, one direction at a time.
+"""The checks that hold for byte streams and object streams alike, in one direction and in both.
 
-Lives here: arrival, the end, closing, cancellation and checkpoints, in terms of a :class:`Line`.
-What bytes alone or items alone can do is checked in ``_check_byte_streams`` and
-``_check_object_streams``.  Every check also has to do with a stream that buffers nothing: what is
-sent is sent by a task of its own.
+Lives here: arrival, the end and closing, in terms of a :class:`Line`.  Cancellation is checked in
+``_check_cancellation``; what bytes alone or items alone can do in ``_check_bytes``,
+``_check_byte_streams`` and ``_check_object_streams``.  Every check also has to do with a stream
+that buffers nothing: what is sent is sent by a task of its own.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from penstock._exceptions import (
@@ -20,93 +19,16 @@ from penstock._exceptions import (
     TypedAttributeLookupError,
 )
 from penstock._resources import aclose_forcefully
-from penstock.lowlevel import checkpoint, ready_budget
-from penstock.testing._checking import (
-    DOORS,
-    Checks,
-    Door,
-    attempts,
-    cancelled,
-    counted_turns,
-    fail,
-    raises,
-    require,
-)
+from penstock.lowlevel import checkpoint
+from penstock.testing._check_lines import Line, same_items
+from penstock.testing._checking import DOORS, Checks, Door, attempts, raises, require
 
-__all__ = ("CLOGGED", "ONE_WAY", "Line", "same_items")
-
-#: Between a call that waits and its cancellation, what it waits for has so many turns to arrive.
-MOST_TURNS = 6
-
-
-class Line(ABC):
-    """One direction of a fresh connection, and how to send things over it that can be told apart.
-
-    Args:
-        s: The end to send on.
-        r: The end to receive from.
-    """
-
-    def __init__(self, s: Any, r: Any) -> None:
-        self.s: Any = s
-        self.r: Any = r
-
-    @abstractmethod
-    def item(self, number: int) -> Any:
-        """Return the thing with this number; neighbours differ."""
-
-    #: Something that a clogged stream has no room for.
-    large: Any
-    #: The arguments with which ``receive`` returns as little as it can.
-    least: tuple[Any, ...] = ()
-
-    def items(self, count: int) -> list[Any]:
-        return [self.item(number) for number in range(count)]
-
-    @abstractmethod
-    def back(self) -> Line:
-        """Return the other direction."""
-
-    @abstractmethod
-    async def take(self) -> Any:
-        """Receive one of :meth:`items`, whole."""
-
-    async def take_all(self) -> list[Any]:
-        """Receive :meth:`items` until the stream ends."""
-        taken = []
-        while True:
-            try:
-                taken.append(await self.take())
-            except EndOfStream:
-                return taken
-
-    async def receive_for_ever(self) -> None:
-        while True:
-            await self.r.receive()
-
-    async def send_all(self, count: int) -> None:
-        for item in self.items(count):
-            await self.s.send(item)
-
-    async def send_and_close(self, count: int) -> None:
-        await self.send_all(count)
-        await self.s.aclose()
-
-    @abstractmethod
-    async def whole(self, received: Any) -> Any:
-        """Receive the rest of an item of which one of :meth:`receives` gave the beginning."""
-
-    @abstractmethod
-    def sends(self) -> dict[str, Callable[[], Awaitable[Any]]]:
-        """Return every way to send the first item."""
-
-    @abstractmethod
-    def receives(self) -> dict[str, Callable[[], Awaitable[Any]]]:
-        """Return every way to receive, iteration left out; each gives what :meth:`whole` takes."""
-
+__all__ = ("BOTH_WAYS", "CLOGGED", "CLOGGED_BOTH_WAYS", "ONE_WAY")
 
 ONE_WAY = Checks()
 CLOGGED = Checks()
+BOTH_WAYS = Checks()
+CLOGGED_BOTH_WAYS = Checks()
 
 #: What iteration and receiving say at the end of a stream.
 _END: dict[str, type[Exception]] = {"__anext__": StopAsyncIteration}
@@ -312,114 +234,6 @@ async def second_receive_does_no_harm(line: Line) -> None:
             require(await receive.returned(), "a receive() has returned nothing")
 
 
-# -- cancellation ------------------------------------------------------------------------------
-
-
-@ONE_WAY.add
-async def pending_cancellation_is_noticed_by_send(line: Line) -> None:
-    """In a cancelled scope, every way to send is cancelled, and nothing was sent."""
-    for name, send in line.sends().items():
-        with cancelled(f"{name}()"):
-            await send()
-    async with attempts() as calls:
-        wanted = line.items(3)[1:]
-        sending = await calls.begin(line.s.send, wanted[0])
-        same_items([await line.take()], wanted[:1])
-        await sending.returned()
-        await calls.begin(line.s.send, wanted[1])
-        same_items([await line.take()], wanted[1:])
-
-
-@ONE_WAY.add
-async def pending_cancellation_is_noticed_by_receive(line: Line) -> None:
-    """In a cancelled scope, every way to receive is cancelled, and what has arrived stays."""
-    async with attempts() as calls:
-        sending = await calls.begin(line.send_and_close, 2)
-        for name, receive in {**line.receives(), "__anext__": line.r.__anext__}.items():
-            with cancelled(f"{name}()"):
-                await receive()
-        same_items(await line.take_all(), line.items(2))
-        await sending.returned()
-
-
-@ONE_WAY.add
-async def close_after_cancellations_is_graceful(line: Line) -> None:
-    """Cancelled operations do no harm to the stream: it can still be closed in good order."""
-    with cancelled("send()"):
-        await line.s.send(line.item(0))
-    with cancelled("receive()"):
-        await line.r.receive()
-    async with attempts() as calls:
-        closing = await calls.begin(line.s.aclose)
-        same_items(await line.take_all(), [])
-        await closing.returned()
-        await (await calls.begin(line.r.aclose)).returned()
-
-
-@ONE_WAY.add_for_each({"by a scope": False, "natively": True})
-async def cancel_after_arrival_loses_nothing(line: Line, natively: bool) -> None:
-    """A receive that is cancelled, before or after what it waits for has come, loses nothing."""
-    async with attempts() as calls:
-        for receive in line.receives().values():
-            for turns in range(MOST_TURNS):
-                item, next_item = line.items(2)
-                receiving = await calls.begin(receive)
-                sending = calls.start(line.s.send, item)
-                for _ in range(turns):
-                    await checkpoint()
-                receiving.cancel(natively=natively)
-                await receiving.ended()
-                if not receiving.was_cancelled:
-                    same_items([await line.whole(await receiving.returned())], [item])
-                elif (await calls.settled(sending)).running:  # nothing is buffered on the way
-                    same_items([await line.take()], [item])
-                else:
-                    sending_next = await calls.begin(line.s.send, next_item)
-                    same_items([await line.take()], [item])
-                    same_items([await line.take()], [next_item])
-                    await sending_next.returned()
-                await sending.returned()
-
-
-# -- checkpoints -------------------------------------------------------------------------------
-
-
-@ONE_WAY.add
-async def ready_receives_yield(line: Line) -> None:
-    """Receives that need not wait let other tasks run, at least once in every ready budget."""
-    budget = ready_budget()
-    count = 2 * budget + 4
-    async with attempts() as calls:
-        await calls.begin(line.send_all, count)
-        async with counted_turns() as turns:
-            for _ in range(count):
-                await line.r.receive(*line.least)
-            _enough_turns("receive()", count, turns(), budget)
-
-
-@ONE_WAY.add
-async def ready_sends_yield(line: Line) -> None:
-    """Sends that need not wait let other tasks run, at least once in every ready budget."""
-    budget = ready_budget()
-    count = 2 * budget + 4
-    async with attempts() as calls:
-        taking = await calls.begin(line.take_all)
-        async with counted_turns() as turns:
-            for number in range(count):
-                await line.s.send(line.item(number))
-            _enough_turns("send()", count, turns(), budget)
-        await line.s.aclose()
-        require(len(await taking.returned()) == count, "something got lost")
-
-
-def _enough_turns(what: str, count: int, turns: int, budget: int) -> None:
-    wanted = count // budget - 1  # another task may have its turn before or after ours
-    require(
-        turns >= wanted,
-        f"other tasks had {turns} turns during {count} calls of {what}, instead of {wanted}",
-    )
-
-
 # -- sends that wait ---------------------------------------------------------------------------
 
 
@@ -469,26 +283,43 @@ async def closed_receiver_releases_send(line: Line, close: Door) -> None:
         await sending.raised(BrokenResourceError)
 
 
-@CLOGGED.add
-async def pending_cancellation_is_noticed_by_clogged_send(line: Line) -> None:
-    """In a cancelled scope, a send that would wait is cancelled at once."""
-    for name, send in line.sends().items():
-        with cancelled(f"{name}()"):
-            await send()
+# -- both ways ---------------------------------------------------------------------------------
 
 
-def same_items(got: list[Any], wanted: list[Any]) -> None:
-    """Fail unless what has come is what was sent."""
-    if got == wanted:
-        return
-    if len(got) != len(wanted):
-        fail(
-            f"{len(got)} came of {len(wanted)} that were sent: {_brief(got)}, not {_brief(wanted)}"
-        )
-    number = next(n for n in range(len(got)) if got[n] != wanted[n])
-    fail(f"{_brief(got[number])} came as number {number}, not {_brief(wanted[number])}")
+@BOTH_WAYS.add
+async def send_goes_on_beside_a_receive(line: Line) -> None:
+    """A task that waits to receive does not keep another one from sending on the same stream."""
+    back = line.back()
+    async with attempts() as calls:
+        receiving = await calls.begin(back.receives()["receive"])
+        sending = await calls.begin(line.s.send, line.item(0))
+        same_items([await line.take()], line.items(1))
+        await sending.returned()
+        answering = await calls.begin(back.s.send, back.item(1))
+        same_items([await back.whole(await receiving.returned())], [back.item(1)])
+        await answering.returned()
 
 
-def _brief(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
+@BOTH_WAYS.add_for_each(DOORS)
+async def closing_refuses_both_directions(line: Line, close: Door) -> None:
+    """After a stream is closed, it neither sends nor receives."""
+    async with attempts() as calls:
+        await (await calls.begin(close, line.s)).returned()
+        with raises("send() after closing", ClosedResourceError):
+            await line.s.send(line.item(0))
+        with raises("receive() after closing", ClosedResourceError):
+            await line.s.receive()
+        with raises("send_eof() after closing", ClosedResourceError):
+            await line.s.send_eof()
+
+
+@CLOGGED_BOTH_WAYS.add
+async def close_wakes_both_directions(line: Line) -> None:
+    """Closing a stream wakes the task that sends and the task that receives."""
+    async with attempts() as calls:
+        sending = await calls.begin(line.s.send, line.large)
+        receiving = await calls.begin(line.back().receive_for_ever)
+        closing = await calls.begin(line.s.aclose)
+        await sending.raised(ClosedResourceError)
+        await receiving.raised(ClosedResourceError)
+        await closing.returned()

@@ -36,6 +36,7 @@ __all__ = (
     "Check",
     "Checks",
     "Door",
+    "Maker",
     "attempts",
     "cancelled",
     "counted_turns",
