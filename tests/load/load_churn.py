@@ -78,6 +78,7 @@ async def churn(plan: Churn) -> Report:
     report.figure("accepted, with the warm-up", sum(one.accepted for one in listeners))
     report.figure("cut short, seen by the server", sum(one.lost_connections for one in listeners))
     report.figure("handshakes cut short", sum(one.failed_handshakes for one in listeners))
+    report.figure("sends that were resumed in the middle", servers.partial_sends)
     report.bound("growth of memory, KiB", grown / KIB, plan.growth / KIB)
     report.exactly("accepting failed", sum(one.accept_failures for one in listeners), 0)
     report.exactly("descriptors left open", descriptors() - before, 0)

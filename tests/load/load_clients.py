@@ -7,19 +7,36 @@ a cancellation at a random moment.  How many of them there are at once is decide
 from __future__ import annotations
 
 import random
+import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
 
 from load_content import Course
+from load_measuring import Report
 from load_servers import Header, Servers, reset, send_header
 
 import penstock
 from penstock import BrokenResourceError, EndOfStream
-from penstock.abc import ByteStream
+from penstock.abc import ByteStream, SocketAttribute
 from penstock.lowlevel import checkpoint
 
-__all__ = ("WAYS", "Chance", "Connection", "exchange", "half_closed", "one_connection")
+__all__ = (
+    "PATIENCE",
+    "WAYS",
+    "Chance",
+    "Connection",
+    "all_of",
+    "exchange",
+    "half_closed",
+    "one_connection",
+)
 
+#: What takes longer hangs, in seconds.
+PATIENCE = 60
+#: What does not fit into the buffers of a connection whose client is given a small one.
+SMALL = 4096
+TOO_MUCH = (100_000, 250_000)
 #: Within so many turns of the event loop something is cancelled or reset.
 TURNS = 30
 
@@ -85,8 +102,9 @@ class Connection:
     async def ask(self, largest: int) -> None:
         """Send a piece that fits into any buffer, and then receive it."""
         size = self.chance.randrange(1, largest)
-        await self.stream.send(self.sent.take(size))
-        await self.receive(size)
+        with penstock.fail_after(PATIENCE):
+            await self.stream.send(self.sent.take(size))
+            await self.receive(size)
 
 
 async def exchange(
@@ -96,6 +114,22 @@ async def exchange(
     async with penstock.create_task_group() as tasks:
         tasks.start_soon(stream.send, data)
         await receive(len(data))
+
+
+async def all_of(
+    report: Report, where: str, coroutines: Sequence[Coroutine[Any, Any, None]]
+) -> None:
+    """Await them all at once; what some of them raise is an error, and ends no others."""
+
+    async def await_one(coroutine: Coroutine[Any, Any, None]) -> None:
+        try:
+            await coroutine
+        except Exception as exc:
+            report.error(exc, where)
+
+    async with penstock.create_task_group() as tasks:
+        for coroutine in coroutines:
+            tasks.start_soon(await_one, coroutine)
 
 
 async def closed(servers: Servers, kind: str, chance: Chance) -> None:
@@ -166,7 +200,9 @@ async def resumed(servers: Servers, kind: str, chance: Chance) -> None:
     """Cancel sends and receives again and again, and go on where each of them has stopped."""
     connection = await Connection.begin(servers, kind, chance)
     async with connection.stream as stream:
-        size = chance.size()
+        raw = stream.extra(SocketAttribute.raw_socket)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
+        size = chance.randrange(*TOO_MUCH)
 
         async def send() -> None:
             data = connection.sent.take(size)
@@ -174,7 +210,9 @@ async def resumed(servers: Servers, kind: str, chance: Chance) -> None:
                 with penstock.move_on_after(chance.moment()):
                     await stream.send(data)
                     return
-                data = data[stream.partial_send or 0 :]
+                sent = stream.partial_send or 0
+                servers.partial_sends += sent > 0
+                data = data[sent:]
 
         async def receive() -> None:
             while connection.received.passed < size:
@@ -204,12 +242,13 @@ async def cancelled_soon(act: Callable[[], Awaitable[None]], chance: Chance) -> 
         tasks.cancel()
 
 
-#: The ways in which a connection may pass.
-WAYS = (closed, half_closed, resetting, being_reset, cancelled, resumed)
+#: The ways in which a connection may pass; the last takes as long as several others.
+WAYS = 5 * (closed, half_closed, resetting, being_reset, cancelled) + (resumed,)
 
 
 async def one_connection(servers: Servers, kind: str, chance: Chance, counts: Counter[str]) -> None:
     """Make a connection and have it pass in a way chosen at random."""
     way = chance.choice(WAYS)
-    await way(servers, kind, chance)
+    with penstock.fail_after(PATIENCE):
+        await way(servers, kind, chance)
     counts[way.__name__] += 1

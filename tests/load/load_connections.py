@@ -6,14 +6,14 @@ Servers and clients are processes of their own, as many pairs as the limit on de
 from __future__ import annotations
 
 import ssl
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
 from backends import BackendUnderTest
-from load_clients import Chance, Connection, half_closed
+from load_clients import Chance, Connection, all_of, half_closed
 from load_measuring import KIB, Report, descriptors, progress, raise_descriptor_limit, resident
 from load_processes import Boss, Worker
 from load_servers import Servers, open_servers
@@ -108,28 +108,14 @@ async def run_client(
         finally:
             asked.append(times)
 
-    await all_of(report, [connect() for _ in range(count)])
+    await all_of(report, "a client", [connect() for _ in range(count)])
     boss.say(len(connections))
     until = penstock.current_time() + await boss.listen()
-    await all_of(report, [use(connection, until) for connection in connections])
+    await all_of(report, "a client", [use(connection, until) for connection in connections])
     boss.say((asked, sum(connection.received.passed for connection in connections)))
     await boss.listen()
-    await all_of(report, [connection.stream.aclose() for connection in connections])
+    await all_of(report, "a client", [connection.stream.aclose() for connection in connections])
     boss.say(report.errors)
-
-
-async def all_of(report: Report, coroutines: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Await them all at once; what some of them raise is an error, and ends no others."""
-
-    async def await_one(coroutine: Coroutine[Any, Any, None]) -> None:
-        try:
-            await coroutine
-        except Exception as exc:
-            report.error(exc, "a client")
-
-    async with penstock.create_task_group() as tasks:
-        for coroutine in coroutines:
-            tasks.start_soon(await_one, coroutine)
 
 
 def hold_connections(backend: BackendUnderTest, plan: Plan) -> Report:

@@ -96,6 +96,8 @@ class Servers:
     buffer_size: int | None = None
     #: Bytes that floods have sent.
     flooded: int = 0
+    #: Sends that clients had cut short when some bytes had gone out, and resumed.
+    partial_sends: int = 0
     addresses: dict[str, Any] = field(default_factory=dict)
     listeners: dict[str, Listener[Any]] = field(default_factory=dict)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from statistics import quantiles
 from time import perf_counter, process_time
 
-from load_clients import Chance, Connection
+from load_clients import PATIENCE, Chance, Connection, all_of
 from load_measuring import KIB, MIB, Report, descriptors, progress, resident
 from load_servers import open_servers
 
@@ -85,19 +85,17 @@ async def slow_readers(plan: SlowReaders) -> Report:
         # The first sip of TLS decrypts a whole record.
         for connection in slow:
             await sip(connection)
-        await penstock.wait_all_tasks_blocked()
+        await until_they_wait()
         stuck, flooded = resident(), servers.flooded
         progress(f"{len(slow)} slow readers, {flooded / len(slow) / KIB:.0f} KiB sent to each")
         async with penstock.create_task_group() as tasks:
             tasks.start_soon(sip_on, slow)
             beside = await ask_for(others, plan.seconds)
             tasks.cancel()
-        await penstock.wait_all_tasks_blocked()
+        await until_they_wait()
         later = resident()
         progress("now they read")
-        async with penstock.create_task_group() as tasks:
-            for connection in slow:
-                tasks.start_soon(read_on, connection, plan.size)
+        await all_of(report, "a slow reader", [read_on(one, plan.size) for one in slow])
         await servers.settle(len(others))
         left = descriptors() - opened
         for connection in others:
@@ -139,6 +137,16 @@ async def ask_for(connections: list[Connection], seconds: float) -> Window:
     return Window(len(waits) / took, cpu / len(waits), tail[49], tail[98])
 
 
+async def until_they_wait() -> None:
+    """Wait until nothing more can be sent to anybody.
+
+    Raises:
+        TimeoutError: Somebody who should wait does something all the time.
+    """
+    with penstock.fail_after(PATIENCE):
+        await penstock.wait_all_tasks_blocked()
+
+
 async def sip(connection: Connection) -> None:
     """Receive a little."""
     connection.received.check(await connection.stream.receive(SIP))
@@ -155,7 +163,8 @@ async def sip_on(connections: list[Connection]) -> None:
 async def read_on(connection: Connection, size: int) -> None:
     """Receive everything, to the end."""
     async with connection.stream as stream:
-        await connection.receive(size - connection.received.passed)
+        with penstock.fail_after(10 * PATIENCE):
+            await connection.receive(size - connection.received.passed)
         try:
             await stream.receive()
         except EndOfStream:

@@ -15,7 +15,7 @@ from functools import partial
 from statistics import median
 from time import perf_counter
 
-from load_clients import Chance, Connection, exchange, half_closed, one_connection
+from load_clients import PATIENCE, Chance, Connection, exchange, half_closed, one_connection
 from load_content import Books, Wrong, check_piece, piece
 from load_measuring import KIB, MIB, Report, descriptors, progress, resident
 from load_servers import FRAMINGS, KINDS, Header, Servers, open_servers, send_header
@@ -85,7 +85,8 @@ class Gate:
             return
         self._inside += 1
         try:
-            await step()
+            with penstock.fail_after(PATIENCE):
+                await step()
         finally:
             self._inside -= 1
             if not self._inside:
@@ -296,6 +297,7 @@ def judge(running: Running, samples: list[tuple[int, int]]) -> None:
     report = running.report
     for name, count in sorted(running.counts.items()):
         report.figure(name, count)
+    report.figure("sends that were resumed in the middle", running.servers.partial_sends)
     open_now = [sample[0] for sample in samples]
     memory = [sample[1] for sample in samples]
     together = min(TOGETHER, len(samples) // 2)
