@@ -39,7 +39,10 @@ async def wait_readable(obj: FileDescriptorLike) -> None:
 async def wait_writable(obj: FileDescriptorLike) -> None:
     """Wait until there is room to write, or an error to be told.
 
-    Otherwise as :func:`wait_readable`.  If cancelled, stop waiting.
+    Otherwise as :func:`wait_readable`, with the same errors.  If cancelled, stop waiting.
+
+    Args:
+        obj: A descriptor, or an object with a ``fileno()`` method.
     """
     await current_backend().wait_ready(_descriptor_of(obj), True)
 

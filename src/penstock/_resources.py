@@ -13,6 +13,9 @@ async def aclose_forcefully(resource: AsyncResource) -> None:
 
     What the resource would still do with its peer is left out.  If cancelled, the resource is
     closed all the same.
+
+    Args:
+        resource: Anything with ``aclose``.
     """
     backend = current_backend()
     with backend.create_cancel_scope(deadline=math.inf, shield=False) as scope:

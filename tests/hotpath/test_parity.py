@@ -1,6 +1,8 @@
 """Both twins have the same names: classes, methods, properties, parameters, defaults."""
 
 import inspect
+import re
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +62,11 @@ def test_both_twins_have_the_same_module_names():
         return {name for name in vars(twin) if name[0].isupper()}
 
     assert public(_pure) == public(_compiled)
+    # What a type checker sees of the compiled twin is the pure one, name by name.
+    stub = Path(_compiled.__file__).with_suffix(".pyi").read_text(encoding="utf-8")
+    assert set(re.findall(r"^from penstock\._pure import (\w+) as \1$", stub, re.M)) == public(
+        _compiled
+    )
 
 
 @pytest.mark.parametrize("name", PURE)

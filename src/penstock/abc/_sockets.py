@@ -230,4 +230,8 @@ class SocketListener(_SocketProvider, Listener[SocketStream]):
         """Accept one connection.
 
         If cancelled, no connection was taken out of the queue.
+
+        Raises:
+            BusyResourceError: Another task is accepting.
+            ClosedResourceError: The listener was closed.
         """

@@ -83,6 +83,14 @@ class UnreliableObjectSendStream(Generic[T_contra], AsyncResource, TypedAttribut
         """Send an item.
 
         If cancelled, it was not sent.
+
+        Args:
+            item: What to send; of which type is a matter of the stream.
+
+        Raises:
+            BrokenResourceError: There is nobody to receive any more.
+            BusyResourceError: Another task is sending, where only one may.
+            ClosedResourceError: The stream was closed.
         """
 
 
@@ -118,6 +126,12 @@ class ObjectStream(
         """Tell the peer that nothing more will be sent; receiving goes on.
 
         Calling it again is silent.  If cancelled, the peer was not told.
+
+        Raises:
+            BrokenResourceError: The stream is broken.
+            BusyResourceError: Another task is sending.
+            ClosedResourceError: The stream was closed.
+            NotImplementedError: This kind of stream cannot end one direction alone.
         """
 
 
@@ -234,6 +248,12 @@ class ByteStream(ByteReceiveStream, ByteSendStream):
         """Tell the peer that nothing more will be sent; receiving goes on.
 
         Calling it again is silent.  If cancelled, the peer was not told.
+
+        Raises:
+            BrokenResourceError: The stream is broken.
+            BusyResourceError: Another task is sending.
+            ClosedResourceError: The stream was closed.
+            NotImplementedError: This kind of stream cannot end one direction alone.
         """
 
 

@@ -56,7 +56,18 @@ class PenstockNetworkStream(httpcore.AsyncNetworkStream):
         self.stream: ByteStream = stream
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Receive between 1 and ``max_bytes`` bytes, or ``b""`` at the end."""
+        """Receive between 1 and ``max_bytes`` bytes, or ``b""`` at the end.
+
+        If cancelled, no bytes were taken.
+
+        Args:
+            max_bytes: At least 1.
+            timeout: In seconds; None: wait for ever.
+
+        Raises:
+            httpcore.ReadError: The connection is broken or closed.
+            httpcore.ReadTimeout: Nothing came in time.
+        """
         try:
             return await _within(timeout, self.stream.receive(max_bytes), httpcore.ReadTimeout)
         except EndOfStream:
@@ -65,7 +76,16 @@ class PenstockNetworkStream(httpcore.AsyncNetworkStream):
             raise httpcore.ReadError(str(exc.__cause__ or exc)) from exc
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send ``buffer``; after a timeout, some of it has gone out."""
+        """Send ``buffer``; after a timeout, or if cancelled, some of it has gone out.
+
+        Args:
+            buffer: What to send; with nothing, nothing is done.
+            timeout: In seconds; None: wait for ever.
+
+        Raises:
+            httpcore.WriteError: The connection is broken or closed.
+            httpcore.WriteTimeout: The peer did not take it in time.
+        """
         if not buffer:
             return
         try:
@@ -74,7 +94,7 @@ class PenstockNetworkStream(httpcore.AsyncNetworkStream):
             raise httpcore.WriteError(str(exc.__cause__ or exc)) from exc
 
     async def aclose(self) -> None:
-        """Close the stream below."""
+        """Close the stream below; if cancelled, it is closed all the same."""
         await self.stream.aclose()
 
     async def start_tls(
@@ -83,7 +103,17 @@ class PenstockNetworkStream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Return the encrypted connection; where that fails, this one is closed."""
+        """Return the encrypted connection; where that fails, or is cancelled, this one is closed.
+
+        Args:
+            ssl_context: What checks the server.
+            server_hostname: The name that its certificate must have.
+            timeout: For the handshake, in seconds; None: wait for ever.
+
+        Raises:
+            httpcore.ConnectError: The handshake failed: the certificate is not trusted, say.
+            httpcore.ConnectTimeout: It did not end in time.
+        """
         # HTTP states its lengths: a peer that leaves without an announcement is no danger.
         handshake = TLSStream.wrap(
             self.stream,
@@ -131,7 +161,19 @@ class PenstockBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect by TCP; happy eyeballs share the timeout."""
+        """Connect by TCP; if cancelled, no socket is left.
+
+        Args:
+            host: A name or an address.
+            port: Where the server listens.
+            timeout: In seconds, for all addresses of the name together; None: wait for ever.
+            local_address: Where to connect from.
+            socket_options: What is set once connected, each as ``setsockopt`` takes it.
+
+        Raises:
+            httpcore.ConnectError: No address could be connected to.
+            httpcore.ConnectTimeout: None could in time.
+        """
         call = connect_tcp(host, port, local_host=local_address)
         return await _connected(timeout, call, socket_options)
 
@@ -141,11 +183,21 @@ class PenstockBackend(httpcore.AsyncNetworkBackend):
         timeout: float | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to a UNIX socket."""
+        """Connect to a UNIX socket; if cancelled, no socket is left.
+
+        Args:
+            path: Where the server listens.
+            timeout: In seconds; None: wait for ever.
+            socket_options: What is set once connected, each as ``setsockopt`` takes it.
+
+        Raises:
+            httpcore.ConnectError: Nobody listens there.
+            httpcore.ConnectTimeout: The server did not accept in time.
+        """
         return await _connected(timeout, connect_unix(path), socket_options)
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep before another attempt."""
+        """Sleep before another attempt.  If cancelled, stop waiting."""
         await sleep(seconds)
 
 

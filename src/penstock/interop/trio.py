@@ -50,26 +50,53 @@ class TrioStream(trio.abc.HalfCloseableStream):
         self._socket = stream.extra(SocketAttribute.raw_socket, None)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send bytes; if cancelled, ``stream.partial_send`` says how many went out."""
+        """Send bytes; if cancelled, ``stream.partial_send`` says how many went out.
+
+        Raises:
+            trio.BrokenResourceError: The connection is broken.
+            trio.BusyResourceError: Another task is sending.
+            trio.ClosedResourceError: The stream was closed.
+        """
         with self._sending:
             await checkpoint()
             await self.stream.send(data)
 
     async def wait_send_all_might_not_block(self) -> None:
-        """Wait until the socket below takes bytes; return at once where there is none."""
+        """Wait until the socket below takes bytes; return at once where there is none.
+
+        If cancelled, stop waiting.
+
+        Raises:
+            trio.BusyResourceError: Another task is sending.
+            trio.ClosedResourceError: The stream was closed.
+        """
         with self._sending:
             await checkpoint()
             if self._socket is not None:
                 await wait_writable(self._socket)
 
     async def send_eof(self) -> None:
-        """Tell the peer that nothing more will be sent."""
+        """Tell the peer that nothing more will be sent; if cancelled, it was not told.
+
+        Raises:
+            trio.BusyResourceError: Another task is sending.
+            trio.ClosedResourceError: The stream was closed.
+        """
         with self._sending:
             await checkpoint()
             await self.stream.send_eof()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Receive between 1 and ``max_bytes`` bytes (None: 64 KiB), or ``b""`` at the end."""
+        """Receive between 1 and ``max_bytes`` bytes (None: 64 KiB), or ``b""`` at the end.
+
+        If cancelled, no bytes were taken.
+
+        Raises:
+            trio.BrokenResourceError: The connection is broken.
+            trio.BusyResourceError: Another task is receiving.
+            trio.ClosedResourceError: The stream was closed.
+            ValueError: ``max_bytes`` is below 1.
+        """
         await checkpoint()
         try:
             return await self.stream.receive(65536 if max_bytes is None else max_bytes)
@@ -173,7 +200,12 @@ class TrioSendChannel(_Channel, trio.abc.SendChannel[T_contra], Generic[T_contra
         super().__init__(stream)
 
     async def send(self, value: T_contra) -> None:
-        """Send an item; if cancelled, it was not sent."""
+        """Send an item; if cancelled, it was not sent.
+
+        Raises:
+            trio.BrokenResourceError: There is nobody to receive any more.
+            trio.ClosedResourceError: This end was closed.
+        """
         await checkpoint()
         await self.stream.send(value)
 
@@ -197,7 +229,12 @@ class TrioReceiveChannel(_Channel, trio.abc.ReceiveChannel[T_co], Generic[T_co])
         super().__init__(stream)
 
     async def receive(self) -> T_co:
-        """Receive an item, or raise ``trio.EndOfChannel``; if cancelled, none was taken."""
+        """Receive an item; if cancelled, none was taken.
+
+        Raises:
+            trio.ClosedResourceError: This end was closed.
+            trio.EndOfChannel: There is nobody to send any more, and nothing left.
+        """
         await checkpoint()
         item: T_co = await self.stream.receive()
         return item

@@ -90,6 +90,9 @@ def from_stdlib_socket(sock: stdlib.socket) -> SocketType:
 
     Its options stay as they are.  Closing either closes both: use one of the two.
 
+    Args:
+        sock: Of any family and type.
+
     Raises:
         OSError: ``sock`` is closed.
         TypeError: ``sock`` is not a :class:`socket.socket`, or is of a subclass of it, whose
