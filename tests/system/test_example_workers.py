@@ -19,7 +19,9 @@ def workers_of(server: ExampleServer, count: int) -> set[int]:
     assert server.process.stdout is not None
     said = b""
     while said.count(b"is there") < count:
-        said += server.process.stdout.readline()  # lines of several processes may be mixed
+        line = server.process.stdout.readline()
+        assert line
+        said += line  # lines of several processes may be mixed
     return {int(pid) for pid in re.findall(rb"worker (\d+) is there", said)}
 
 
