@@ -49,6 +49,7 @@ PROGRAMS = {
     "http_h11.py": "test_example_http_servers.py",
     "http_httptools.py": "test_example_http_servers.py",
     "jobs.py": "test_example_jobs.py",
+    "jobs_redis.py": "test_example_jobs_redis.py",
     "redis_client.py": "test_example_clients.py",
     "rpc.py": "test_example_rpc.py",
     "tls_proxy.py": "test_example_tls_proxy.py",

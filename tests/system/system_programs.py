@@ -94,6 +94,16 @@ def nginx(directory: Path, listen: str = "") -> Iterator[int]:
         yield port
 
 
+@contextmanager
+def redis_server(directory: Path) -> Iterator[int]:
+    """Run a redis-server that keeps nothing, on a free port."""
+    port = free_port()
+    options = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--loglevel", "warning")
+    with running(find_program("redis-server"), *options, "--dir", str(directory)):
+        wait_for_port(port)
+        yield port
+
+
 class ExampleServer:
     """A server of ``examples/`` that runs."""
 

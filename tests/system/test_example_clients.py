@@ -16,12 +16,10 @@ import trustme
 from system_programs import (
     EXAMPLES,
     SECONDS,
-    find_program,
     free_port,
     nginx,
     output_of,
-    running,
-    wait_for_port,
+    redis_server,
 )
 
 import penstock
@@ -49,11 +47,7 @@ def said_by(example: str, *arguments: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    port = free_port()
-    options = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--loglevel", "warning")
-    directory = str(tmp_path_factory.mktemp("redis"))
-    with running(find_program("redis-server"), *options, "--dir", directory):
-        wait_for_port(port)
+    with redis_server(tmp_path_factory.mktemp("redis")) as port:
         yield port
 
 

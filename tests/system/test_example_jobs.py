@@ -29,7 +29,7 @@ def make_files(folder: Path, count: int) -> list[Path]:
     folder.mkdir()
     paths = [folder / f"file {number:03}" for number in range(count)]
     for number, path in enumerate(paths):
-        path.write_bytes(b"%d " % number * 1000)
+        path.write_bytes(b"%d " % number * (1000 if number else 100_000))
     return paths
 
 
