@@ -34,7 +34,7 @@ CHURNING = 3
 BATCH = 40
 #: Sizes of the memory object streams.
 BUFFERS = (0, 1, 100)
-#: Producers are cancelled within so many seconds, consumers within ten times as many.
+#: Producers and consumers are cancelled within so many seconds.
 SOON = 0.002
 #: Memory may grow by so much after the warm-up, a third of the time.
 MOST_GROWTH = 1 * MIB
@@ -197,6 +197,7 @@ class Running:
                     with penstock.move_on_after(chance.random() * SOON):
                         await stream.send((producer, number))
                         sent = True
+                    self.counts["sends of items, cancelled"] += not sent
                 self.books.sent[producer] = number + 1
                 self.counts["items"] += 1
 
@@ -209,11 +210,14 @@ class Running:
         with stream:
             while True:
                 try:
-                    with penstock.move_on_after(chance.random() * 10 * SOON):
+                    with penstock.move_on_after(chance.random() * SOON):
                         while True:
                             self.take(await stream.receive())
                 except EndOfStream:
                     return
+                self.counts["receives of items, cancelled"] += 1
+                # Producers have to wait meanwhile, and are cancelled in their turn.
+                await penstock.sleep(chance.random() * 2 * SOON)
 
     def take(self, item: Item) -> None:
         if self.plan.broken == "item" and item[1] == 1:
