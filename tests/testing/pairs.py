@@ -16,6 +16,7 @@ from penstock.streams.framed import Delimited, FramedStream, Framing, LengthPref
 from penstock.streams.merge import MergedReceiveStream
 from penstock.streams.stapled import StapledByteStream, StapledObjectStream
 from penstock.streams.text import TextStream
+from penstock.testing import lockstep_stream_pair
 
 Maker = Callable[[], Awaitable[tuple[Any, Any]]]
 
@@ -33,6 +34,27 @@ async def tcp() -> tuple[Any, Any]:
 async def unix() -> tuple[Any, Any]:
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     return await UNIXSocketStream.from_socket(near), await UNIXSocketStream.from_socket(far)
+
+
+async def seqpacket() -> tuple[Any, Any]:
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return await UNIXSocketStream.from_socket(near), await UNIXSocketStream.from_socket(far)
+
+
+async def clogged_seqpacket() -> tuple[Any, Any]:
+    """Fill one direction; what is in the other when an end is closed would reset the peer."""
+    near, far = await seqpacket()
+    raw = near.extra(SocketAttribute.raw_socket)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    try:
+        while True:
+            raw.send(b"filler")
+    except BlockingIOError:
+        return near, far
+
+
+async def lockstep() -> tuple[Any, Any]:
+    return lockstep_stream_pair()
 
 
 def clogged(maker: Maker) -> Maker:
@@ -140,6 +162,14 @@ BYTES: dict[str, tuple[Maker, Maker]] = {
         tls(stapled_memory(1000), announced=True),
         tls(stapled_memory(0), announced=True),
     ),
+}
+
+#: Further streams below TLS, of which one direction is enough.
+TLS_ONE_WAY: dict[str, Maker] = {
+    "TLS 1.2 over TCP": tls(tcp, "1.2"),
+    "TLS over buffered UNIX": tls(wrapped(unix, BufferedByteStream)),
+    "TLS over stapled UNIX": tls(stapled(unix)),
+    "TLS over lockstep": tls(lockstep),
 }
 
 #: Every pair of one-way object streams, with a clogged one.
