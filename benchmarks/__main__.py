@@ -64,6 +64,13 @@ def parser() -> argparse.ArgumentParser:
         "--into", type=Path, metavar="PAGE", help="put it between the marks of a page"
     )
     report.add_argument("--brief", action="store_true", help="ratios and targets alone")
+    plot = commands.add_parser("plot", help="raw results as a plot; needs matplotlib")
+    plot.add_argument("file", type=Path, help="the raw results of an earlier run")
+    plot.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="SVG", help="where to draw"
+    )
+    publish = commands.add_parser("publish", help="raw results into every page, and its plots")
+    publish.add_argument("files", type=Path, nargs="+", help="of a comparison, of growth, or both")
     growth = commands.add_parser(
         "growth",
         help="how costs grow with the size of what there is",
@@ -82,11 +89,24 @@ def main() -> int:
     if options.command == "report":
         from benchmarks.report import insert, load, reported
 
-        text = reported(load(options.file), brief=options.brief)
+        report = load(options.file)
+        text = reported(report, brief=options.brief)
         if options.into:
-            insert(text, options.into)
+            insert(text, options.into, "growth" if "growth" in report else "figures")
         else:
             print(text)
+        return 0
+    if options.command == "plot":
+        from benchmarks.plots import plot
+        from benchmarks.report import load
+
+        plot(load(options.file), options.output)
+        return 0
+    if options.command == "publish":
+        from benchmarks.publishing import publish
+
+        for path in publish(options.files):
+            print(path)
         return 0
     if options.command == "growth":
         from benchmarks.growth.command import growth

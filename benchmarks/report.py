@@ -10,12 +10,9 @@ from typing import Any
 from benchmarks.growth.tables import growth_tables
 from benchmarks.machine import introduced
 from benchmarks.peers.workloads import WORKLOADS
-from benchmarks.tables import Figures, ratio_table, result_table, target_table
+from benchmarks.tables import Figures, ratio_table, result_table, summary_table, target_table
 
-__all__ = ("insert", "load", "reported")
-
-BEGIN = "<!-- figures: begin -->"
-END = "<!-- figures: end -->"
+__all__ = ("insert", "load", "measured", "reported", "summarised")
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -54,14 +51,27 @@ def reported(report: dict[str, Any], *, brief: bool = False) -> str:
     return "\n\n".join(sections)
 
 
-def insert(text: str, page: Path) -> None:
-    """Replace what stands between the two marks in a page.
+def summarised(report: dict[str, Any]) -> str:
+    """Return the table that a reader sees first."""
+    figures = Figures(report["results"])
+    libraries = ", ".join(
+        f"{title} {report['versions'][name]}"
+        for name, title in (("anyio", "AnyIO"), ("trio", "Trio"), ("uvloop", "uvloop"))
+        if name in report["versions"]
+    )
+    about = f"{report['python']}, {libraries}, on {report['date'][:10]}; {report['machine']}."
+    return f"{about}\n\n{summary_table(measured(report), figures)}"
+
+
+def insert(text: str, page: Path, mark: str) -> None:
+    """Replace what stands in a page between the comments "MARK: begin" and "MARK: end".
 
     Raises:
-        ValueError: the marks are not there.
+        ValueError: they are not there.
     """
-    head, begin, rest = page.read_text().partition(BEGIN)
-    _, end, tail = rest.partition(END)
+    opening, closing = (f"<!-- {mark}: {side} -->" for side in ("begin", "end"))
+    head, begin, rest = page.read_text().partition(opening)
+    _, end, tail = rest.partition(closing)
     if not end:
-        raise ValueError(f"{page} has no {BEGIN} with {END} behind it")
+        raise ValueError(f"{page} has no {opening} with {closing} behind it")
     page.write_text(f"{head}{begin}\n\n{text}\n\n{end}{tail}")

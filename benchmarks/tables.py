@@ -8,10 +8,20 @@ from statistics import median
 from typing import Any
 
 from benchmarks.peers.contenders import CONTENDERS
-from benchmarks.peers.workloads import SCALES, Workload
+from benchmarks.peers.workloads import SCALES, WORKLOADS, Workload
 from benchmarks.targets import BARE_AWAIT, KIB, TARGETS, Target
 
-__all__ = ("Figures", "number", "ratio_table", "result_table", "table", "target_table")
+__all__ = (
+    "BESIDE",
+    "Figures",
+    "limit",
+    "number",
+    "ratio_table",
+    "result_table",
+    "summary_table",
+    "table",
+    "target_table",
+)
 
 #: The columns of the table of ratios: who stands beside penstock on the same event loop.
 BESIDE = {
@@ -29,6 +39,29 @@ LIMITS = (
     ("bytesio", "asyncio"),
     ("sslobject", "asyncio"),
 )
+
+#: What the shortest table has, in its own words.
+SUMMARY = {
+    "memory-buffered": "memory stream, an item, buffer of 100",
+    "memory-unbuffered": "memory stream, an item, unbuffered",
+    "lines": "`receive_until`, a 64-byte line",
+    "records": "header and body by `receive_exactly`",
+    "tcp-echo": "TCP echo, a 1 KiB request",
+    "tls-echo": "TLS echo, a 1 KiB request",
+    "unix-echo": "UNIX echo, a 1 KiB request",
+    "udp-echo": "UDP echo, a 1 KiB datagram",
+}
+#: And in which columns.
+COLUMNS = {
+    "penstock": ("penstock", "asyncio"),
+    "on uvloop": ("penstock", "uvloop"),
+    "on Trio": ("penstock", "trio"),
+    "pure twin": ("penstock-pure", "asyncio"),
+    "AnyIO": ("anyio", "asyncio"),
+    "asyncio": ("asyncio", "asyncio"),
+    "Trio": ("trio", "trio"),
+    "C": ("epoll", "C"),
+}
 
 #: What one round of one contender gave, as run_one.py printed it.
 Result = dict[str, Any]
@@ -154,6 +187,12 @@ def ratio(value: float | None) -> str:
     return f"**{number(value)}**" if value < 1 else number(value)
 
 
+def limit(workload: str, figures: Figures) -> float | None:
+    """Return what the cheapest of those that stand for a limit costs."""
+    costs = (figures.cost(workload, *where) for where in LIMITS)
+    return min((cost for cost in costs if cost is not None), default=None)
+
+
 def ratio_table(workloads: Iterable[Workload], figures: Figures) -> str:
     """Return one row for each workload and loop, with every peer as a multiple of penstock."""
     rows = []
@@ -163,14 +202,13 @@ def ratio_table(workloads: Iterable[Workload], figures: Figures) -> str:
             if own is None:
                 continue
             costs = [figures.cost(workload.name, name, loop) for name in BESIDE]
-            limits = [figures.cost(workload.name, *limit) for limit in LIMITS]
-            limit = min((cost for cost in limits if cost), default=None)
+            costs.append(limit(workload.name, figures))
             rows.append(
                 (
                     workload.name,
                     loop,
                     f"{number(own / SCALES[workload.scale])} {workload.scale}/{workload.unit}",
-                    *(ratio(cost / own if cost else None) for cost in (*costs, limit)),
+                    *(ratio(cost / own if cost else None) for cost in costs),
                 )
             )
     header = ", ".join(["workload, loop, penstock", *BESIDE.values(), "limit"])
@@ -185,6 +223,26 @@ def ratio_table(workloads: Iterable[Workload], figures: Figures) -> str:
             *table(header, 2, rows),
         ]
     )
+
+
+def summary_table(names: Iterable[str], figures: Figures) -> str:
+    """Return a table of costs, each with its unit: the few that a reader sees first."""
+    rows = []
+    for name in names:
+        if name not in SUMMARY:
+            continue
+        scale = WORKLOADS[name].scale
+        costs = (figures.cost(name, *where) for where in COLUMNS.values())
+        rows.append(
+            (
+                SUMMARY[name],
+                *(
+                    "-" if cost is None else f"{number(cost, SCALES[scale])} {scale}"
+                    for cost in costs
+                ),
+            )
+        )
+    return "\n".join(table(", ".join(["", *COLUMNS]), 1, rows))
 
 
 def measured(target: Target, figures: Figures) -> float | None:

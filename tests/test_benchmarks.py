@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmarks.report import BEGIN, END, insert
+from benchmarks.report import insert
 
 import penstock
 
 ROOT = Path(__file__).parents[1]
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 PENSTOCK = "penstock" if penstock.IMPLEMENTATION == "compiled" else "penstock-pure"
 
 
@@ -115,5 +116,5 @@ def test_page_without_marks_is_left_alone(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("no marks")
     with pytest.raises(ValueError, match="has no"):
-        insert("figures", page)
+        insert("figures", page, "figures")
     assert page.read_text() == "no marks"

@@ -34,8 +34,8 @@ def served(row: Row, contender: Contender, loop: str, size: int, length: int) ->
     allow_descriptors()
     connections, request = (size, 64) if row.name == "connections" else (4, size)
     windows = echo.measure("tcp", contender, loop, length, connections, request)["windows"]
-    cpu: int = sum(window["cpu_ns"] for window in windows)
-    return cpu / sum(window["requests"] for window in windows)
+    cost: float = sum(w["cpu_ns"] for w in windows) / sum(w["requests"] for w in windows)
+    return cost
 
 
 def done(row: Row, contender: Contender, loop: str, size: int, quick: bool) -> float:

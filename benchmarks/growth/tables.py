@@ -77,9 +77,9 @@ def growth_tables(report: dict[str, Any]) -> str:
     """Return the tables of a run."""
     costs = medians(report["growth"])
     about = (
-        f"What an operation costs in CPU time of the process, medians of {report['rounds']} "
-        f"rounds. The power is\nthat of the size with which the cost grows over the {POINTS} "
-        "largest sizes."
+        "What an operation costs in CPU time of the process: medians over the rounds, of which "
+        f"there were {report['rounds']}.\nThe power is that of the size with which the cost "
+        f"grows over the {POINTS} largest sizes."
     )
     names = [name for name in ROWS if any(where[0] == name for where in costs)]
     fast = too_fast(costs)
