@@ -15,6 +15,7 @@ from socket_peers import HOST, accepted, connected, listening, open_descriptors
 from socket_peers import every_descriptor_is_closed as every_descriptor_is_closed
 
 import penstock
+from penstock.streams.tls import TLSStream
 
 SO_ATTACH_FILTER = 26  # asm-generic/socket.h
 
@@ -80,6 +81,15 @@ async def test_sending_a_file_to_a_peer_that_has_gone_is_an_error():
             file.write(b"x" * 1000)
             while True:
                 await stream.send_file(file)
+
+
+async def test_name_longer_than_any_is_refused_before_work_is_done_for_it():
+    name = "a\u0660" * 10_000  # which some releases of idna look at for seconds
+    with pytest.raises(ValueError, match="at most 254 characters, not 20000"):
+        await penstock.connect_tcp(name, 80)
+    async with connected() as (stream, _):
+        with pytest.raises(ValueError, match="at most 254 characters, not 20000"):
+            await TLSStream.wrap(stream, hostname=name)
 
 
 async def test_port_of_a_listener_is_shared_with_nobody():

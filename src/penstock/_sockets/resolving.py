@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, TypeAlias, cast
 
-import idna
-
 from penstock import to_thread
 from penstock._backends import current_backend
+from penstock._hostnames import encode_name
 from penstock.abc._sockets import IPSockAddrType, plain_address
 
 __all__ = (
@@ -93,7 +92,7 @@ async def getaddrinfo(
     Raises:
         socket.gaierror: There is no such host or service; the host is in the message.
         TypeError: An argument is of the wrong type.
-        ValueError: ``host`` has characters that no name may have.
+        ValueError: ``host`` has characters that no name may have, or is longer than any.
     """
     if host is not None and not isinstance(host, bytes | str):
         raise TypeError(f"host must be a string, bytes or None, not {host!r}")
@@ -145,7 +144,7 @@ async def resolve(
     Raises:
         socket.gaierror: There is no such host; its name is in the message.
         TypeError: ``host`` is neither a name nor an address.
-        ValueError: ``host`` has characters that no name may have.
+        ValueError: ``host`` has characters that no name may have, or is longer than any.
     """
     if host is not None:
         check_host(host)
@@ -168,14 +167,10 @@ async def look_up(
 
     Raises:
         socket.gaierror: There is no such host or service; the host is in the message.
-        ValueError: ``host`` has characters that no name may have.
+        ValueError: ``host`` has characters that no name may have, or is longer than any.
     """
-    name: bytes | None
-    if isinstance(host, str):
-        # As bytes: the codec that a str passes through refuses what is no name with UnicodeError.
-        name = host.encode() if host.isascii() else idna.encode(host, uts46=True)
-    else:
-        name = host
+    # As bytes: the codec that a str passes through refuses what is no name with UnicodeError.
+    name = encode_name(host) if isinstance(host, str) else host
     if name is not None and b"\0" in name:  # the system would look up what stands before it
         raise ValueError(f"a host name has no null character: {host!r}")
     if isinstance(port, int):

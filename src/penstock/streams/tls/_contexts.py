@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import Protocol
 
-import idna
+from penstock._hostnames import encode_name
 
 __all__ = ("AnySSLContext", "bio_pair", "check_context", "default_context")
 
@@ -78,6 +78,4 @@ def _ascii(hostname: str | None) -> str | None:
     """Return a host name as certificates spell it (IDNA 2008; the ``ssl`` module knows 2003)."""
     if not isinstance(hostname, str | None):
         raise TypeError(f"hostname must be a string or None, not {hostname!r}")
-    if not hostname or hostname.isascii():
-        return hostname or None
-    return idna.encode(hostname, uts46=True).decode("ascii")
+    return encode_name(hostname).decode() if hostname else None
