@@ -60,3 +60,13 @@ def test_architecture_names_every_room() -> None:
     }
     named = set(re.findall(r"`(?:penstock/)?([\w.]+/?)`", text_of("architecture.md")))
     assert rooms - named == set()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_tests_in_a_document_are_there(page: str) -> None:
+    for name in set(re.findall(r"`(tests/[\w/.-]+(?:::\w+)?)`", text_of(page))):
+        path, _, function = name.partition("::")
+        assert (ROOT / path).exists(), name
+        if function:
+            text = (ROOT / path).read_text(encoding="utf-8")
+            assert re.search(rf"def {function}\(", text), name
