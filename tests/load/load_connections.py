@@ -110,9 +110,10 @@ async def run_client(
 
     await all_of(report, "a client", [connect() for _ in range(count)])
     boss.say(len(connections))
-    until = penstock.current_time() + await boss.listen()
+    until = await boss.listen() + (begun := penstock.current_time())
     await all_of(report, "a client", [use(connection, until) for connection in connections])
-    boss.say((asked, sum(connection.received.passed for connection in connections)))
+    took = penstock.current_time() - begun
+    boss.say((asked, sum(connection.received.passed for connection in connections), took))
     await boss.listen()
     await all_of(report, "a client", [connection.stream.aclose() for connection in connections])
     boss.say(report.errors)
@@ -153,12 +154,12 @@ def hold_connections(backend: BackendUnderTest, plan: Plan) -> Report:
         for server in servers:
             server.say(None)
 
-    asked = [times for times_of_one, _ in traffic for times in times_of_one]
-    megabytes = sum(received for _, received in traffic) / 1e6
+    asked = [times for times_of_one, _, _ in traffic for times in times_of_one]
+    megabytes = sum(received for _, received, _ in traffic) / 1e6
     report.figure("processes, servers and clients", len(servers) + len(clients))
     report.figure("connected within, seconds", took)
     report.figure("requests", sum(asked))
-    report.figure("requests per second", sum(asked) / plan.seconds)
+    report.figure("requests per second", sum(asked) / max(lasted for _, _, lasted in traffic))
     report.figure("sent there and back, MB", megabytes)
     report.figure("requests on a connection, least and most", f"{min(asked)} {max(asked)}")
     report.bound("connections without traffic", asked.count(0), 0)
