@@ -10,8 +10,10 @@ import faulthandler
 import gc
 import inspect
 import logging
+import math
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +24,8 @@ from penstock._backends import current_backend
 
 #: A test that takes longer hangs: tell where, and give up.
 SECONDS_PER_TEST = 120
+#: Seconds after which the watch begins anew: each time ends one thread and starts another.
+WATCH_SECONDS = 10
 
 
 @pytest.fixture(params=BACKENDS, ids=lambda backend: backend.id)
@@ -75,13 +79,20 @@ def pytest_pycollect_makeitem(name: str, obj: object) -> None:
         pytest.mark.usefixtures("backend")(obj)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol() -> Iterator[None]:
-    faulthandler.dump_traceback_later(SECONDS_PER_TEST, exit=True)
-    try:
-        return (yield)
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+watched_since = -math.inf
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol() -> None:
+    global watched_since
+    now = time.monotonic()
+    if now - watched_since > WATCH_SECONDS:
+        faulthandler.dump_traceback_later(SECONDS_PER_TEST + WATCH_SECONDS, exit=True)
+        watched_since = now
+
+
+def pytest_unconfigure() -> None:
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.hookimpl(tryfirst=True)
