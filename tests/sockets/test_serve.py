@@ -19,7 +19,9 @@ from penstock import (
     BrokenResourceError,
     BusyResourceError,
     ClosedResourceError,
+    DelimiterNotFound,
     EndOfStream,
+    FrameTooLarge,
     IncompleteRead,
 )
 from penstock.abc import SocketStream
@@ -151,11 +153,21 @@ def broken(stream: Any) -> None:
     raise BrokenResourceError
 
 
+def too_long(stream: Any) -> None:
+    raise DelimiterNotFound(10)
+
+
+def too_large(stream: Any) -> None:
+    raise FrameTooLarge(10)
+
+
 def ends_in_a_group(stream: Any) -> None:
     raise ExceptionGroup("from a task group", [EndOfStream(), BrokenResourceError()])
 
 
-@pytest.mark.parametrize("fail", [end, end_in_the_middle, broken, ends_in_a_group])
+@pytest.mark.parametrize(
+    "fail", [end, end_in_the_middle, broken, too_long, too_large, ends_in_a_group]
+)
 @pytest.mark.parametrize("own", [True, False], ids=["own group", "given group"])
 async def test_the_end_of_a_connection_in_its_handler_ends_nothing_else(
     fail: Callable[[Any], None], own: bool, caplog: pytest.LogCaptureFixture

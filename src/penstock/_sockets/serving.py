@@ -20,7 +20,9 @@ from penstock._exceptions import (
     BrokenResourceError,
     BusyResourceError,
     ClosedResourceError,
+    DelimiterNotFound,
     EndOfStream,
+    FrameTooLarge,
     IncompleteRead,
 )
 from penstock._synchronization import Event
@@ -32,8 +34,15 @@ T = TypeVar("T", bound=AsyncResource)
 
 logger = logging.getLogger("penstock.listener")
 
-#: What a handler lets out when its peer has left: it says nothing about other connections.
-ENDS_ITSELF = (BrokenResourceError, EndOfStream, IncompleteRead)
+#: What a handler lets out when its peer has left, or sends more than is taken: it says nothing
+#: about other connections, and no peer may end those.
+ENDS_ITSELF = (
+    BrokenResourceError,
+    DelimiterNotFound,
+    EndOfStream,
+    FrameTooLarge,
+    IncompleteRead,
+)
 
 
 class ConnectionLimit(int):

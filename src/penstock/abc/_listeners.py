@@ -52,10 +52,10 @@ class Listener(Generic[T_co], AsyncResource, TypedAttributeProvider):
     ) -> None:
         """Accept connections and start a task with ``handler`` for each, until closed or drained.
 
-        EndOfStream, IncompleteRead and BrokenResourceError that a handler lets out are about its
-        own connection: they end it, are counted and logged (level DEBUG), and the listener goes
-        on.  Any other exception propagates, unless ``on_error`` takes it.  Whichever exception
-        leaves a handler, its stream is closed.
+        EndOfStream, IncompleteRead, BrokenResourceError, DelimiterNotFound and FrameTooLarge that
+        a handler lets out are about its own connection: they end it, are counted and logged (level
+        DEBUG), and the listener goes on.  Any other exception propagates, unless ``on_error`` takes
+        it.  Whichever exception leaves a handler, its stream is closed.
 
         If cancelled, no connection was lost: what was not handed to a handler stays queued in
         the system.
