@@ -204,7 +204,8 @@ class TrioBackend(Backend):
 
     def is_current(self) -> bool:
         try:
-            return _backend.get() is self
+            # In a forked child Trio believes that it still runs; this budget knows better.
+            return _backend.get() is self and not self.budget.retired
         except (LookupError, RuntimeError):  # another run of Trio, or none
             return False
 
