@@ -21,8 +21,8 @@ __all__ = ("SlowReaders", "slow_readers")
 
 #: What the system is asked to buffer of a connection, at either end; it doubles that, and more.
 BUFFER = 16 * KIB
-#: Memory that a slow reader may need, with its connection's both ends, in KiB.
-MOST_MEMORY = 128
+#: Memory that a slow reader may need, with its connection's both ends.
+MOST_MEMORY = 128 * KIB
 #: A slow reader receives so many bytes at a time, and one of them so often.
 SIP = 1 * KIB
 BETWEEN_SIPS = 0.02
@@ -41,6 +41,7 @@ class SlowReaders:
         size: How many bytes each of them is sent.
         others: How many connections have requests answered meanwhile.
         seconds: How long, without slow readers and with them.
+        memory: Bytes that a slow reader may need.
         seed: What chance begins with.
     """
 
@@ -48,6 +49,7 @@ class SlowReaders:
     size: int = 2 * MIB
     others: int = 20
     seconds: float = 30
+    memory: int = MOST_MEMORY
     seed: int = 1
     report: Report = field(default_factory=Report)
 
@@ -108,7 +110,7 @@ async def slow_readers(plan: SlowReaders) -> Report:
     report.bound("sent to a slow reader before it read, KiB", waiting, plan.size / KIB / 2, 1)
     for name, memory in (("at first", stuck), ("in the end", later)):
         each = (memory - before) / len(slow) / KIB
-        report.bound(f"memory per slow reader {name}, KiB", each, MOST_MEMORY)
+        report.bound(f"memory per slow reader {name}, KiB", each, plan.memory / KIB)
     slowed = beside.cpu / alone.cpu
     report.bound("CPU per request, beside them and without", slowed, MOST_SLOWED)
     report.exactly("descriptors left open", left, 0)

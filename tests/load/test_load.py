@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from backends import BACKENDS, BackendUnderTest
 from load_churn import Churn, churn
@@ -41,7 +45,8 @@ async def test_churn_keeps_its_bounds() -> None:
 
 
 async def test_slow_readers_cost_the_others_nothing() -> None:
-    report = await slow_readers(SlowReaders(slow=4, size=200 * KIB, others=3, seconds=0.03))
+    plan = SlowReaders(slow=4, size=200 * KIB, others=3, seconds=0.03, memory=GROWTH // 8)
+    report = await slow_readers(plan)
     # In so short a time a request may cost anything.
     assert set(report.broken) <= {"CPU per request, beside them and without"}, report
 
@@ -50,3 +55,14 @@ def test_connections_are_held() -> None:
     # Starting processes takes time: so one event loop, and TLS, which is the longer way.
     report = hold_connections(BACKENDS[0], Plan("tls", count=20, seconds=0.01))
     assert report.broken == [], report
+
+
+def test_the_program_ends_with_status_1_if_a_bound_is_broken() -> None:
+    arguments = ("soak", "--minutes", "0.001", "--interval", "0.02", "--break", "item")
+    program = subprocess.run(
+        [sys.executable, Path(__file__).parent, *arguments], stdout=subprocess.PIPE, text=True
+    )
+    assert program.returncode == 1
+    *_, verdict = program.stdout.splitlines()
+    assert verdict.startswith("BROKEN: ")
+    assert "items lost or doubled" in verdict
