@@ -22,7 +22,7 @@ from typing import Any
 import h11
 
 import penstock
-from penstock.abc import CancelScope, SocketAttribute, SocketStream
+from penstock.abc import SocketAttribute, SocketStream
 
 MAX_HEAD = 16384  # bytes; a longer one is answered with 431
 MAX_BODY = 1 << 24  # bytes; a longer one is answered with 413
@@ -80,7 +80,7 @@ class Server:
     def __init__(self, patience: float) -> None:
         self.patience = patience  # seconds: for a head, a piece of a body, and to take an answer
         self.stopping = False
-        self.idle: set[CancelScope] = set()  # of connections between two requests
+        self.idle: set[penstock.CancelScope] = set()  # of connections between two requests
 
     async def handle(self, stream: SocketStream) -> None:
         async with stream:

@@ -20,7 +20,7 @@ from typing import Any
 import httptools
 
 import penstock
-from penstock.abc import CancelScope, SocketAttribute, SocketStream
+from penstock.abc import SocketAttribute, SocketStream
 
 MAX_HEAD = 16384  # bytes; httptools knows no limit
 MAX_BODY = 65536  # bytes
@@ -121,11 +121,11 @@ class Server:
     def __init__(self, patience: float) -> None:
         self.patience = patience  # seconds for the next bytes to come, and for answers to go
         self.stopping = False
-        self.idle: set[CancelScope] = set()  # of connections between two requests
+        self.idle: set[penstock.CancelScope] = set()  # of connections between two requests
 
     async def handle(self, stream: SocketStream) -> None:
         async with stream:
-            with penstock.move_on_after(None) as scope:  # one for all waits; its deadline moves
+            with penstock.CancelScope() as scope:  # one for all waits; its deadline moves
                 await self.converse(stream, Connection(self), scope)
             # Closing while unread bytes are there is a reset, which may overtake the answer.
             await stream.send_eof()
@@ -134,7 +134,7 @@ class Server:
                     pass
 
     async def converse(
-        self, stream: SocketStream, connection: Connection, scope: CancelScope
+        self, stream: SocketStream, connection: Connection, scope: penstock.CancelScope
     ) -> None:
         while not connection.last:
             now = penstock.current_time()

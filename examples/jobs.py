@@ -23,7 +23,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, NamedTuple
 
 import penstock
-from penstock.abc import CancelScope, UnreliableObjectReceiveStream, UnreliableObjectSendStream
+from penstock.abc import UnreliableObjectReceiveStream, UnreliableObjectSendStream
 from penstock.streams.broadcast import BroadcastReceiveStream, BroadcastSendStream
 from penstock.streams.file import FileReadStream
 from penstock.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -49,12 +49,12 @@ class Worker:
         self.jobs, self.results, self.progress = jobs, results, progress
         #: What was received and has no result yet.
         self.job: str | None = None
-        self._scope: CancelScope | None = None
+        self._scope: penstock.CancelScope | None = None
 
     async def run(self) -> None:
         async with self.jobs, self.results:
             while True:
-                with penstock.move_on_after(None) as scope:
+                with penstock.CancelScope() as scope:
                     self._scope = scope
                     await self._work()
                     return
@@ -90,7 +90,9 @@ async def digest_of(path: str) -> str:
     return digest.hexdigest()
 
 
-async def produce(folder: str, jobs: MemoryObjectSendStream[str], scope: CancelScope) -> None:
+async def produce(
+    folder: str, jobs: MemoryObjectSendStream[str], scope: penstock.CancelScope
+) -> None:
     """Send the path of every file, until all are sent or ``scope`` is cancelled."""
     async with jobs:
         with scope:
@@ -129,7 +131,7 @@ async def display(progress: BroadcastReceiveStream[str]) -> None:
 
 
 async def obey(
-    signals: AsyncIterator[signal.Signals], workers: list[Worker], producing: CancelScope
+    signals: AsyncIterator[signal.Signals], workers: list[Worker], producing: penstock.CancelScope
 ) -> None:
     async for signum in signals:
         if signum == signal.SIGHUP:
@@ -151,7 +153,7 @@ async def main(folder: str, count: int, log_file: str, interactive: bool) -> boo
     ]
     jobs.close()
     send_results.close()
-    producing = penstock.move_on_after(None)
+    producing = penstock.CancelScope()
     with (
         open(log_file, "w") as file,
         penstock.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals,

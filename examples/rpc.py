@@ -23,7 +23,7 @@ from itertools import count
 from typing import Any
 
 import penstock
-from penstock.abc import ByteStream, CancelScope, SocketAttribute
+from penstock.abc import ByteStream, SocketAttribute
 from penstock.streams.framed import FramedStream, LengthPrefixed
 
 MAX_FRAME = 1 << 20  # bytes
@@ -62,7 +62,7 @@ class Server:
     async def handle(self, stream: ByteStream) -> None:
         """Serve one connection; each call is a task, which ends with it at the latest."""
         messages = Messages(stream)
-        calls: dict[int, CancelScope] = {}
+        calls: dict[int, penstock.CancelScope] = {}
         async with stream, penstock.create_task_group() as tasks:
             async for message in messages:
                 number = message["id"]
@@ -72,11 +72,13 @@ class Server:
                 elif len(calls) == MAX_CALLS:
                     await messages.send(id=number, error="too many calls at once")
                 else:
-                    calls[number] = penstock.move_on_after(None)
+                    calls[number] = penstock.CancelScope()
                     tasks.start_soon(self.answer, messages, message, calls)
             tasks.cancel_scope.cancel("the client has gone")
 
-    async def answer(self, messages: Messages, message: Any, calls: dict[int, CancelScope]) -> None:
+    async def answer(
+        self, messages: Messages, message: Any, calls: dict[int, penstock.CancelScope]
+    ) -> None:
         number = message["id"]
         try:
             with calls[number]:

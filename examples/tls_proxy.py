@@ -20,14 +20,14 @@ from functools import partial
 from typing import Any
 
 import penstock
-from penstock.abc import ByteStream, CancelScope, SocketAttribute
+from penstock.abc import ByteStream, SocketAttribute
 from penstock.streams.tls import TLSListener, TLSStream
 
 CONNECTIONS = 1000  # at once; further ones wait in the system's queue
 ALIVE = 60  # seconds until a peer is asked whether it is still there
 
 
-async def copy(source: ByteStream, sink: ByteStream, both: CancelScope) -> None:
+async def copy(source: ByteStream, sink: ByteStream, both: penstock.CancelScope) -> None:
     """Pass on everything, and then the end."""
     async for data in source:
         await sink.send(data)  # only then more is received

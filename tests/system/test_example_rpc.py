@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from backends import BACKENDS
 from system_programs import EXAMPLES, SECONDS, ExampleServer, example_server
 
 import penstock
@@ -18,10 +19,11 @@ from penstock import BrokenResourceError, wait_all_tasks_blocked
 sys.path.append(str(EXAMPLES))
 from rpc import MAX_CALLS, RemoteError, connect
 
-BACKENDS = ("asyncio", "uvloop", "trio")
+#: For tests in which the event loop of the server counts, and not that of the test.
+once = pytest.mark.parametrize("backend", BACKENDS[:1], ids=["asyncio"])
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(scope="module", params=["uvloop", "trio"])
 def port(request: pytest.FixtureRequest) -> Iterator[int]:
     with example_server("rpc.py", "serve", "--backend", request.param) as server:
         yield server.port
@@ -77,6 +79,7 @@ async def test_calls_are_cancelled_at_the_other_end(port: int) -> None:
                         pass  # the server has not come to all of them yet
 
 
+@once
 async def test_garbage_ends_its_own_connection_alone(port: int) -> None:
     async with connect("127.0.0.1", port) as client:
         async with await penstock.connect_tcp("127.0.0.1", port) as stream:
@@ -101,6 +104,7 @@ def test_frames_may_come_in_any_pieces(port: int) -> None:
     assert by_number == [{"id": n, "result": 2 * n} for n in range(3)]
 
 
+@once
 async def test_callers_are_told_that_the_server_has_died() -> None:
     server: ExampleServer
     with pytest.raises(pytest.fail.Exception, match=r"rpc\.py has ended with -9"):

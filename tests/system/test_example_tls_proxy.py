@@ -145,6 +145,7 @@ async def test_the_end_of_what_the_client_sends_is_passed_on(
     assert sorted(answer.splitlines(keepends=True)) == sorted(lines)
 
 
+@once
 async def test_each_direction_ends_on_its_own(proxy: Proxy) -> None:
     stream, sock = await proxy.connect()
     async with stream:
@@ -159,6 +160,7 @@ async def test_each_direction_ends_on_its_own(proxy: Proxy) -> None:
             assert await in_thread(sock.recv, 100) == b""
 
 
+@once
 async def test_a_server_that_breaks_is_no_end_to_the_client(proxy: Proxy) -> None:
     stream, sock = await proxy.connect()
     async with stream:
@@ -173,6 +175,7 @@ async def test_a_server_that_breaks_is_no_end_to_the_client(proxy: Proxy) -> Non
                 await stream.receive()
 
 
+@once
 async def test_a_client_that_breaks_is_no_end_to_the_server(proxy: Proxy) -> None:
     """It closes its socket, and announces nothing; with TLS anybody on the way could do that."""
     stream, sock = await proxy.connect()
