@@ -5,9 +5,12 @@ Lives here: how they are counted, kept and compared.  What is counted lives in `
 Each row runs twice, with few operations and with many, in children of one process, and the
 difference is divided: what it takes to start cancels out.  The environment is empty but for what
 is given here, which also keeps the C library from choosing code for the newest CPUs, so that equal
-files give equal counts.  Two counts are kept: all instructions, which depend on how this Python
-was built, and those within penstock's own extension modules, which do not.  Against another build
-of the same Python only the latter are judged.
+files give equal counts.  Memory comes from the C library: what Python's own allocator takes depends
+on how full its pools are, and so on what else is installed.
+
+Two counts are kept: all instructions, which depend on how this Python was built, and those within
+penstock's own extension modules, which do not.  Against another build of the same Python only the
+latter are judged.
 """
 
 from __future__ import annotations
@@ -100,6 +103,7 @@ def counted() -> dict[str, Counts]:
             ],
             env={
                 "PYTHONHASHSEED": "0",
+                "PYTHONMALLOC": "malloc",
                 "PYTHONUNBUFFERED": "1",
                 "PENSTOCK_HOTPATH": "compiled",
                 "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-ERMS,-FSRM",
