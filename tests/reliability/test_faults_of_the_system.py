@@ -107,10 +107,16 @@ def test_interrupt_in_every_wait_ends_the_program_in_an_orderly_way(
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
+
+        def expect(line: str, wait: str) -> None:
+            if (told := process.stdout.readline()) != line:
+                process.kill()
+                pytest.fail(f"{wait}: {told!r}, {process.stderr.read()}")
+
         for wait in WAITS:
-            assert process.stdout.readline() == "waits\n", (wait, process.stderr.read())
+            expect("waits\n", wait)
             process.send_signal(signal.SIGINT)
-            assert process.stdout.readline() == "interrupted 0\n", (wait, process.stderr.read())
+            expect("interrupted 0\n", wait)
         assert process.wait(30) == 0
         assert process.stderr.read() == ""  # no word of tasks that were destroyed
 
