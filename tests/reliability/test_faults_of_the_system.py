@@ -174,6 +174,8 @@ def step(operation: Any) -> Any:
     return None
 
 
+# Idle threads of other tests may be there; the child needs nothing of theirs.
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("connect", [socket_peers.connected, unix_peers.connected])
 async def test_what_a_forked_child_does_to_a_stream_is_refused_and_takes_nothing(
     connect: Any,
