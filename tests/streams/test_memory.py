@@ -507,6 +507,6 @@ def test_unclosed_stream_stays_counted_as_open():
 
 def test_stream_that_was_never_made_does_not_warn():
     stream = MemoryObjectSendStream.__new__(MemoryObjectSendStream)
-    assert sys.getrefcount(stream) == 2
+    assert sys.getrefcount(stream) <= 2  # 1 from Python 3.14 on
     del stream
     gc.collect()

@@ -138,12 +138,32 @@ class Path(LookupPart):
         """
         await self._do(self._path.touch, mode, exist_ok)
 
-    async def mkdir(self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
-        """Make the directory.
+    if sys.version_info >= (3, 15):
 
-        If cancelled before it has begun, nothing has happened; later, it is waited for.
-        """
-        await self._do(self._path.mkdir, mode, parents, exist_ok)
+        async def mkdir(
+            self,
+            mode: int = 0o777,
+            parents: bool = False,
+            exist_ok: bool = False,
+            *,
+            parent_mode: int | None = None,
+        ) -> None:
+            """Make the directory.
+
+            If cancelled before it has begun, nothing has happened; later, it is waited for.
+            """
+            await self._do(self._path.mkdir, mode, parents, exist_ok, parent_mode=parent_mode)
+
+    else:
+
+        async def mkdir(
+            self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False
+        ) -> None:
+            """Make the directory.
+
+            If cancelled before it has begun, nothing has happened; later, it is waited for.
+            """
+            await self._do(self._path.mkdir, mode, parents, exist_ok)
 
     async def symlink_to(self, target: StrPath, target_is_directory: bool = False) -> None:
         """Make it a symbolic link to ``target``.

@@ -174,9 +174,16 @@ class PurePathPart:
         """Whether it has a root, and a drive where there are drives."""
         return self._path.is_absolute()
 
-    def is_reserved(self) -> bool:
-        """Whether Windows has reserved it; deprecated since Python 3.13."""
-        return self._path.is_reserved()
+    if sys.version_info < (3, 15):
+
+        def is_reserved(self) -> bool:
+            """Whether Windows has reserved it; deprecated since Python 3.13."""
+            return self._path.is_reserved()
+
+    else:
+
+        def __vfspath__(self) -> str:
+            return str(self._path)
 
     def joinpath(self, *pathsegments: StrPath) -> Self:
         """Return it with ``pathsegments`` appended."""
