@@ -54,8 +54,8 @@ class Queue:
         self._messages: list[tuple[bytes, list[int]]] = []
         self._bounded = kind == socket.SOCK_SEQPACKET
 
-    def put(self, message: bytes, marks: list[int]) -> None:
-        self._messages.append((message, marks))
+    def put(self, message: bytes, inodes: list[int]) -> None:
+        self._messages.append((message, inodes))
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -63,19 +63,19 @@ class Queue:
     def take(self, nbytes: int) -> tuple[bytes, list[int], bool]:
         """Return what one ``recvmsg`` takes, and whether some of the message was lost."""
         if self._bounded:
-            message, marks = self._messages.pop(0)
-            return message[:nbytes], marks, len(message) > nbytes
+            message, inodes = self._messages.pop(0)
+            return message[:nbytes], inodes, len(message) > nbytes
         taken = b""
         while self._messages and len(taken) < nbytes:
-            message, marks = self._messages[0]
+            message, inodes = self._messages[0]
             room = nbytes - len(taken)
             taken += message[:room]
             if message[room:]:
                 self._messages[0] = (message[room:], [])
             else:
                 del self._messages[0]
-            if marks:  # descriptors are a barrier
-                return taken, marks, False
+            if inodes:  # descriptors are a barrier
+                return taken, inodes, False
         return taken, [], False
 
 
@@ -129,11 +129,11 @@ async def check_messages(choices: Choices) -> None:
                 if choices.integer(0, 1):
                     send(choices, peer, marks, queue)
                 if queue:
-                    await receive(choices, stream, marks, queue)
+                    await receive(choices, stream, queue)
                 assert descriptors() == before
             peer.shutdown(socket.SHUT_WR)
             while queue:
-                await receive(choices, stream, marks, queue)
+                await receive(choices, stream, queue)
             try:
                 await stream.receive_fds(10, 10)
             except EndOfStream:
@@ -145,8 +145,7 @@ async def check_messages(choices: Choices) -> None:
 
 def send(choices: Choices, peer: socket.socket, marks: Sequence[int], queue: Queue) -> None:
     message = b"m" + choices.octets(20)
-    sent = choices.several(6, lambda: choices.integer(0, MARKS - 1))
-    numbers = array("i", [marks[which] for which in sent])
+    numbers = array("i", choices.several(6, lambda: choices.one_of(marks)))
     place = choices.integer(0, len(numbers))
     ancillary = [
         (socket.SOL_SOCKET, socket.SCM_RIGHTS, part.tobytes())
@@ -156,18 +155,18 @@ def send(choices: Choices, peer: socket.socket, marks: Sequence[int], queue: Que
     if choices.integer(0, 1):
         own = struct.pack("3i", os.getpid(), os.getuid(), os.getgid())
         ancillary.insert(0, (socket.SOL_SOCKET, socket.SCM_CREDENTIALS, own))
-    if choices.integer(0, 5) == 0:  # the kernel looks at it, and nothing of it arrives
-        ancillary.append((socket.SOL_SOCKET, socket.SCM_RIGHTS, choices.octets(40)))
+    if choices.integer(0, 5) == 0:  # the kernel refuses what is no open descriptor
+        octets = choices.octets(40)
+        ancillary.append((socket.SOL_SOCKET, socket.SCM_RIGHTS, octets))
+        numbers.frombytes(octets[: len(octets) // 4 * 4])
     try:
         peer.sendmsg([message], ancillary)
     except OSError:
         return
-    queue.put(message, sent)
+    queue.put(message, [inode(fd) for fd in numbers])
 
 
-async def receive(
-    choices: Choices, stream: UNIXSocketStream, marks: Sequence[int], queue: Queue
-) -> None:
+async def receive(choices: Choices, stream: UNIXSocketStream, queue: Queue) -> None:
     nbytes = choices.one_of((1, 3, 100))
     if choices.integer(0, 3) == 0:
         message, _, cut = queue.take(nbytes)
@@ -188,7 +187,7 @@ async def receive(
         assert not cut
         assert got == message
         assert len(fds) <= room
-        assert [inode(fd) for fd in fds] == [inode(marks[which]) for which in sent]
+        assert [inode(fd) for fd in fds] == sent
         assert not any(map(os.get_inheritable, fds))
     finally:
         for fd in fds:

@@ -11,6 +11,8 @@ import pytest
 library = ctypes.CDLL(None)
 #: Names of system calls that :func:`fail_calls` was used for.
 failing: set[str] = set()
+#: Those that fail by chance.
+TRANSFERS = "accept accept4 connect epoll_ctl recv recvfrom recvmsg recvmmsg send sendto sendmsg"
 
 
 def fail(names: str, number: int, times: int) -> None:
@@ -31,6 +33,25 @@ def fail_calls() -> Iterator[Callable[[str, int, int], None]]:
     for name in failing:
         library.fail_calls(name.encode(), 0, 0)
     failing.clear()
+
+
+@pytest.fixture
+def fail_by_chance() -> Iterator[Callable[[int, int, bool], None]]:
+    """Make one call in so many fail by a seed: ``fail_by_chance(20, seed, staying)``."""
+    for name in TRANSFERS.split():
+        library.fail_calls(name.encode(), 0, 0)  # forget what has failed before
+    yield library.fail_by_chance
+    library.fail_by_chance(0, 0, False)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seeds", type=int, default=1, help="how many seeds errors come by")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        seeds = range(metafunc.config.getoption("--seeds", default=1))
+        metafunc.parametrize("seed", seeds, ids=[f"seed {seed}" for seed in seeds])
 
 
 @pytest.fixture
