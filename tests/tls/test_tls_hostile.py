@@ -25,6 +25,9 @@ import penstock
 from penstock import BrokenResourceError
 from penstock.streams.tls import TLSStream
 
+#: The reason that OpenSSL 3.6 gives in place of what went wrong in its record layer.
+LAYER = "RECORD_LAYER_FAILURE"
+
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 async def test_records_may_be_split_at_every_byte(version):
@@ -81,7 +84,7 @@ async def test_corrupt_record_is_an_error_and_the_peer_is_told(version, peer):
             assert isinstance(caught.value.__cause__, ssl.SSLError)
             assert caught.value.__cause__.reason in (
                 "DECRYPTION_FAILED_OR_BAD_RECORD_MAC",
-                "RECORD_LAYER_FAILURE",  # as OpenSSL 3.6 says
+                LAYER,
             )
         with pytest.raises(penstock.BrokenResourceError):
             await stream.send(b"too late")
@@ -140,7 +143,7 @@ async def test_junk_for_a_hello_is_an_error(kind):
         await TLSStream.wrap(near, ssl_context=server_context())
     cause = caught.value.__cause__
     assert isinstance(cause, ssl.SSLError)
-    assert cause.reason == reason
+    assert cause.reason in (reason, LAYER)
     await near.aclose()
     await far.aclose()
 
@@ -148,7 +151,7 @@ async def test_junk_for_a_hello_is_an_error(kind):
 async def test_plaintext_in_an_encrypted_stream_is_an_error_and_the_peer_is_told():
     async with peer_pair() as (stream, hand):
         await hand.stream.send(b"hello, in the clear")
-        with pytest.raises(penstock.BrokenResourceError, match="WRONG_VERSION_NUMBER"):
+        with pytest.raises(penstock.BrokenResourceError, match=f"WRONG_VERSION_NUMBER|{LAYER}"):
             await stream.receive()
         with pytest.raises(ssl.SSLError):
             await hand.receive()
