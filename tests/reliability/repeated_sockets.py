@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from socket_peers import HOST, listening, port_of, reset
 
 import penstock
 from penstock import create_task_group, wait_all_tasks_blocked
+from penstock.abc import SocketStream
 from penstock.streams.buffered import BufferedByteStream
 
 
@@ -73,15 +75,23 @@ async def tcp_waits() -> AsyncIterator[Repeat]:
         yield repeat
 
 
+async def connect(port: int) -> SocketStream:
+    """Connect so that closing leaves no port behind: the system holds others for a minute."""
+    stream = await penstock.connect_tcp(HOST, port)
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return stream
+
+
 @operation("tcp: connect, accept, end of stream")
 async def tcp_connect() -> AsyncIterator[Repeat]:
     async with listening() as (listener, port):
 
         async def repeat() -> None:
-            async with await penstock.connect_tcp(HOST, port) as near:
+            async with await connect(port) as near:
                 async with await listener.accept() as far:
                     await near.send_eof()
                     await swallow(penstock.EndOfStream, far.receive)
+                    await near.aclose()
 
         yield repeat
 
@@ -123,7 +133,7 @@ async def tcp_serve() -> AsyncIterator[Repeat]:
         async with await penstock.create_tcp_listener(local_host=HOST) as listener:
             async with create_task_group() as tg:
                 tg.start_soon(listener.serve, handle, tg)
-                async with await penstock.connect_tcp(HOST, port_of(listener)) as stream:
+                async with await connect(port_of(listener)) as stream:
                     await stream.send(b"abc")
                     assert await stream.receive() == b"abc"
                 assert await listener.drain(penstock.current_time() + 30) == 0
