@@ -1,5 +1,7 @@
 """When the calls of a Registration decline, asked of each twin in turn."""
 
+import os
+
 import pytest
 from fakes import Loop, Wait, fill, in_thread, park
 
@@ -140,3 +142,21 @@ def test_parking_leaves_the_budget_alone(twin, pair):
     assert loop.budget.left == 4
     park(registration)
     assert loop.budget.left == 4
+
+
+def test_what_the_poller_refuses_to_watch_for_is_not_waited_for(loop, pair):
+    near, _ = pair()
+    registration = loop.register(near)
+    kept = os.dup(loop.poller.fd)
+    with open(os.devnull) as other:
+        os.dup2(other.fileno(), loop.poller.fd, inheritable=False)  # where epoll_ctl is an error
+    try:
+        with pytest.raises(OSError, match="Invalid argument"):
+            registration.clear_writable()
+        assert registration.writable
+        assert registration.park_writer() is None
+    finally:
+        os.dup2(kept, loop.poller.fd, inheritable=False)
+        os.close(kept)
+    registration.clear_writable()
+    assert not registration.writable

@@ -81,10 +81,10 @@ cdef class Readiness:
     def clear_writable(self):
         if self.fd < 0:
             return
-        self.writable = False
         if not self._armed and self._poller._epoll >= 0:
             self._poller._control(EPOLL_CTL_MOD, self, events_of(True))
             self._armed = True
+        self.writable = False
 
     def set_writable(self):
         self.writable = self.fd >= 0

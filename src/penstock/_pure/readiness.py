@@ -153,10 +153,10 @@ class Readiness:
         """Note that sending would block, and ask for the event that says otherwise."""
         if self._fd < 0:
             return
-        self._writable = False
         if not self._armed and self._poller._epoll is not None:
             self._poller._epoll.modify(self._fd, EVENTS | EPOLLOUT)
             self._armed = True
+        self._writable = False
 
     def set_writable(self) -> None:
         """Note that sending is worth another try, though no event says so."""
