@@ -76,8 +76,8 @@ class Listener(Generic[T_co], AsyncResource, TypedAttributeProvider):
         Raises:
             BrokenResourceError: The listener has failed.
             BusyResourceError: Another task is accepting from this listener.
-            ClosedResourceError: The listener was closed.  Once drained, ``serve`` returns
-                instead.
+            ClosedResourceError: The listener was closed, or drained before this began.  A
+                ``serve`` that runs while the listener is drained returns.
             TypeError: An argument is of the wrong type.
             ValueError: ``max_connections`` is below 1.
         """
