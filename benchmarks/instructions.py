@@ -5,11 +5,12 @@ Lives here: how they are counted, kept and compared.  What is counted lives in `
 Each row runs twice, with few operations and with many, in children of one process, and the
 difference is divided: what it takes to start cancels out.  The environment is empty but for what
 is given here, which also keeps the C library from choosing code for the newest CPUs, so that equal
-files give equal counts.  Memory comes from the C library: what Python's own allocator takes depends
-on how full its pools are, and so on what else is installed.
+files give equal counts.  Memory comes from the C library, and what is spent there does not count: what
+an allocator does depends on all that was allocated before, down to what else is installed and how
+long the paths of imported files are.
 
-Two counts are kept: all instructions, which depend on how this Python was built, and those within
-penstock's own extension modules, which do not.  Against another build of the same Python only the
+Two counts are kept: all instructions but the C library's, which depend on how this Python was
+built, and those within penstock's own extension modules, which do not.  Against another build of the same Python only the
 latter are judged.
 """
 
@@ -31,7 +32,7 @@ from typing import Any
 from benchmarks.machine import BENCHMARKS, ROOT, found_compiler, said
 from benchmarks.tables import table
 
-__all__ = ("check", "instructions", "own_instructions")
+__all__ = ("check", "counts_of", "instructions")
 
 #: Operations of the two runs: multiples of the lines that one chunk holds.
 FEW, MANY = 2_048, 6_144
@@ -61,29 +62,32 @@ def built() -> str:
     )
 
 
-def own_instructions(profile: str) -> int:
-    """Return the instructions within penstock's extension modules, of a profile of callgrind.
+def counts_of(profile: str) -> tuple[int, int]:
+    """Return the instructions of a profile of callgrind, and those within penstock's modules.
 
     Its lines are positions (``ob=``: which file the code that follows is from), costs, and after
     ``calls=`` one cost that was spent in the callee, and is counted there.
     """
     names: dict[str, str] = {}
-    own = skip = False
-    total = 0
+    own = library = skip = False
+    total = total_own = 0
     for text in profile.splitlines():
         if match := re.match(r"ob=(\(\d+\))(?: (.*))?$", text):
             if match[2]:
                 names[match[1]] = match[2]
             own = "/penstock/_compiled/" in names[match[1]]
+            library = "/libc.so" in names[match[1]]
         elif match := re.match(r"cob=(\(\d+\)) (.*)$", text):
             names[match[1]] = match[2]
         elif text.startswith("calls="):
             skip = True
         elif re.match(r"[+\-*\d]", text):
-            if own and not skip:
-                total += int(text.split()[1])
+            if not skip and not library:
+                cost = int(text.split()[1])
+                total += cost
+                total_own += cost if own else 0
             skip = False
-    return total
+    return total, total_own
 
 
 def counted() -> dict[str, Counts]:
@@ -119,9 +123,7 @@ def counted() -> dict[str, Counts]:
         for text in process.stdout.splitlines():
             row, _, pid = text.split("\t")
             profile = Path(directory, pid).read_text()
-            total = re.search(r"^(?:totals|summary): (\d+)", profile, re.MULTILINE)
-            assert total is not None
-            found.setdefault(row, []).append((int(total[1]), own_instructions(profile)))
+            found.setdefault(row, []).append(counts_of(profile))
     rows = {}
     for row, (few, many) in found.items():
         total_, own = ((more - less) / (MANY - FEW) for less, more in zip(few, many, strict=True))

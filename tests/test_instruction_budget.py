@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks.instructions import check, own_instructions
+from benchmarks.instructions import check, counts_of
 
 BUILD = "CPython of this test"
 BUDGET = {"built": BUILD, "rows": {"put": {"total": 1000.0, "own": 100.0}}}
@@ -27,12 +27,19 @@ calls=3 0
 ob=(1)
 fn=(3) allocate
 0 30
-totals: 575
+cob=(3) /lib/x86_64-linux-gnu/libc.so.6
+cfn=(4) malloc
+calls=3 0
+0 900
+ob=(3)
+fn=(4) malloc
+0 900
+totals: 1475
 """
 
 
-def test_only_what_is_spent_within_own_modules_counts() -> None:
-    assert own_instructions(PROFILE) == 45
+def test_what_the_c_library_spends_does_not_count_and_own_modules_count_apart() -> None:
+    assert counts_of(PROFILE) == (575, 45)
 
 
 @pytest.mark.parametrize(("kind", "words"), [("total", "in all"), ("own", "in penstock's modules")])

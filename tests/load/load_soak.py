@@ -238,7 +238,7 @@ class Running:
         if self.plan.broken == "descriptor":
             os.dup(0)
         elif self.plan.broken == "memory":
-            self.left_behind.append(b"x" * self.plan.growth)
+            self.left_behind.append(b"x" * (2 * self.plan.growth))  # some may be given back
 
 
 async def soak(plan: Soak) -> Report:
