@@ -5,13 +5,13 @@ Lives here: how they are counted, kept and compared.  What is counted lives in `
 Each row runs twice, with few operations and with many, in children of one process, and the
 difference is divided: what it takes to start cancels out.  The environment is empty but for what
 is given here, which also keeps the C library from choosing code for the newest CPUs, so that equal
-files give equal counts.  Memory comes from the C library, and what is spent there does not count: what
-an allocator does depends on all that was allocated before, down to what else is installed and how
-long the paths of imported files are.
+files give equal counts.
 
-Two counts are kept: all instructions but the C library's, which depend on how this Python was
-built, and those within penstock's own extension modules, which do not.  Against another build of the same Python only the
-latter are judged.
+Two counts are kept: all instructions but those of the C library, which depend on how this Python
+was built, and those within penstock's own extension modules, which do not.  Against another build
+of the same Python only the latter are judged.  Memory comes from the C library, which is not
+counted: what an allocator does depends on all that was allocated before, down to what else is
+installed and how long the paths of imported files are.
 """
 
 from __future__ import annotations
