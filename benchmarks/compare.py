@@ -18,7 +18,7 @@ from benchmarks.peers.workloads import WORKLOADS
 from benchmarks.progress import Progress
 from benchmarks.report import reported
 
-__all__ = ("QUICK", "compare", "run_module")
+__all__ = ("QUICK", "compare", "in_turn", "run_module")
 
 #: What takes longer than this, in seconds, is in an endless loop: nothing takes a tenth of it.
 TIMEOUT = 100.0
@@ -90,28 +90,33 @@ def run_module(module: str, *arguments: str) -> dict[str, Any]:
     return result
 
 
-def compare(options: argparse.Namespace) -> int:
-    """Compare, print the tables, and return the exit status.
+def in_turn(
+    runs: list[Run], options: argparse.Namespace, module: str, kind: str, *how: str
+) -> dict[str, Any]:
+    """Measure what is to run, round after round, print the tables, and keep what came out.
 
-    1 says that a contender failed or delivered something wrong, 2 that there was nothing to run.
+    Args:
+        runs: What is to run.
+        options: ``rounds``, ``quick``, and ``json``, the file to keep it in, if any.
+        module: What measures one of them.
+        kind: Under which name the report has the results.
+        how: Further arguments of ``module``.
+
+    Returns:
+        The report.
     """
-    names = QUICK if options.quick and not options.only else tuple(WORKLOADS)
-    runs = possible(planned(names, options.only))
-    if not runs or options.rounds < 1:
-        print("nothing to run", file=sys.stderr)
-        return 2
     about = described()
     results: list[dict[str, Any]] = []
     failures: dict[Run, str] = {}
     progress = Progress(runs * options.rounds)
-    how = [f"--patience={options.patience}", *(["--quick"] if options.quick else [])]
+    quick = ["--quick"] if options.quick else []
     for number, run in product(range(1, options.rounds + 1), runs):
         if run in failures:
             continue
-        workload, contender, loop = run
+        what, contender, loop = run
         try:
             with progress.step(f" round {number}/{options.rounds}"):
-                result = run_module("peers.run_one", contender, workload, loop, *how)
+                result = run_module(module, contender, what, loop, *how, *quick)
         except RuntimeError as exc:
             failures[run] = str(exc)
             progress.drop(run)
@@ -122,10 +127,24 @@ def compare(options: argparse.Namespace) -> int:
         "rounds": options.rounds,
         "quick": options.quick,
         "failures": {"/".join(run): why for run, why in failures.items()},
-        "results": results,
+        kind: results,
     }
     print(reported(report))
     if options.json:
         path: Path = saved(json.dumps(report, indent=1), options.json)
         print(f"\nraw results: {path}", file=sys.stderr)
-    return 1 if failures else 0
+    return report
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Compare, print the tables, and return the exit status.
+
+    1 says that a contender failed or delivered something wrong, 2 that there was nothing to run.
+    """
+    names = QUICK if options.quick and not options.only else tuple(WORKLOADS)
+    runs = possible(planned(names, options.only))
+    if not runs or options.rounds < 1:
+        print("nothing to run", file=sys.stderr)
+        return 2
+    report = in_turn(runs, options, "peers.run_one", "results", f"--patience={options.patience}")
+    return 1 if report["failures"] else 0

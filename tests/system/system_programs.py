@@ -69,14 +69,13 @@ def running(*command: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextmanager
-def nginx(directory: Path, listen: str = "") -> Iterator[int]:
-    """Run nginx on a free port, with the files below ``directory / "files"``.
+def nginx(directory: Path, server: str) -> Iterator[None]:
+    """Run nginx, with the files below ``directory / "files"``.
 
     Args:
         directory: For all that nginx reads and writes.
-        listen: Directives for its server: where else it listens, say.
+        server: Directives of its server: where it listens, and what else it is to do.
     """
-    port = free_port()
     folders = "".join(
         f"{kind}_temp_path {directory}/{kind};"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -86,10 +85,18 @@ def nginx(directory: Path, listen: str = "") -> Iterator[int]:
         f"{user} daemon off; worker_processes 1; pid {directory}/pid; error_log stderr error;"
         "events { worker_connections 64; }"
         f"http {{ access_log off; {folders}"
-        f" server {{ listen 127.0.0.1:{port}; root {directory}/files; {listen} }} }}"
+        f" server {{ root {directory}/files; {server} }} }}"
     )
     arguments = ("-e", "stderr", "-p", str(directory), "-c", str(directory / "nginx.conf"))
     with running(find_program("nginx"), *arguments, stderr=subprocess.DEVNULL):
+        yield
+
+
+@contextmanager
+def nginx_on_port(directory: Path, server: str = "") -> Iterator[int]:
+    """Run nginx on a free port of 127.0.0.1; the arguments are those of :func:`nginx`."""
+    port = free_port()
+    with nginx(directory, f"listen 127.0.0.1:{port}; {server}"):
         wait_for_port(port)
         yield port
 

@@ -17,7 +17,7 @@ from system_programs import (
     EXAMPLES,
     SECONDS,
     free_port,
-    nginx,
+    nginx_on_port,
     output_of,
     redis_server,
 )
@@ -173,7 +173,7 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
         f"listen 127.0.0.1:{tls_port} ssl; listen unix:{path};"
         f"ssl_certificate {directory}/server.pem; ssl_certificate_key {directory}/server.pem;"
     )
-    with nginx(directory, listen) as port:
+    with nginx_on_port(directory, listen) as port:
         yield Web(port, tls_port, path, str(directory / "ca.pem"))
 
 

@@ -20,7 +20,7 @@ from system_programs import (
     ExampleServer,
     example_server,
     free_port,
-    nginx,
+    nginx_on_port,
     running,
     wait_for_port,
 )
@@ -111,7 +111,7 @@ def test_curl_asks_nginx_through_it(
     data = os.urandom(4 * MEGABYTE)
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "data").write_bytes(data)
-    with nginx(tmp_path) as port, proxy_to(port, certificates, backend_name) as server:
+    with nginx_on_port(tmp_path) as port, proxy_to(port, certificates, backend_name) as server:
         for version in ("1.2", "1.3"):
             command = (program("curl"), "-sSf", "--cacert", certificates.authority)
             versions = ("--tlsv" + version, "--tls-max", version)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from system_programs import SECONDS, answer_http, echo, output_of, running
+from system_programs import SECONDS, answer_http, echo, nginx_on_port, output_of, running
 
 import penstock
 from penstock import EndOfStream
@@ -121,26 +120,6 @@ async def test_curl_asks_a_listener(program: Program, host: str) -> None:
             assert body == b"/file" * 10_000
 
 
-@contextmanager
-def nginx(program: Program, directory: Path, server: str) -> Iterator[int]:
-    """Run nginx on a free port; ``server`` is its configuration."""
-    port = free_port("127.0.0.1")
-    folders = "".join(
-        f"{kind}_temp_path {directory}/{kind};"
-        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    user = "user root;" if os.getuid() == 0 else ""
-    (directory / "nginx.conf").write_text(
-        f"{user} daemon off; worker_processes 1; pid {directory}/pid; error_log stderr error;"
-        "events { worker_connections 64; }"
-        f"http {{ access_log off; {folders}"
-        f" server {{ listen 127.0.0.1:{port}; root {directory}/files; {server} }} }}"
-    )
-    arguments = ("-e", "stderr", "-p", str(directory), "-c", str(directory / "nginx.conf"))
-    with running(program("nginx"), *arguments):
-        yield port
-
-
 async def body_of(port: int, target: str) -> bytes:
     async with await connect("127.0.0.1", port) as stream:
         await stream.send(f"GET {target} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
@@ -152,7 +131,7 @@ async def body_of(port: int, target: str) -> bytes:
 async def test_a_client_asks_nginx(program: Program, tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "data").write_bytes(DATA)
-    with nginx(program, tmp_path, "") as port:
+    with nginx_on_port(tmp_path) as port:
         for _ in range(20):
             assert await body_of(port, "/data") == DATA
 
@@ -160,7 +139,7 @@ async def test_a_client_asks_nginx(program: Program, tmp_path: Path) -> None:
 async def test_nginx_asks_a_listener(program: Program, tmp_path: Path) -> None:
     async with served(answer_http) as port:
         server = f"location / {{ proxy_pass http://127.0.0.1:{port}; }}"
-        with nginx(program, tmp_path, server) as front:
+        with nginx_on_port(tmp_path, server) as front:
             for number in range(20):
                 target = f"/file{number}"
                 assert await body_of(front, target) == target.encode() * 10_000
@@ -172,7 +151,7 @@ async def test_a_client_that_leaves_nginx_early_ends_nothing(
     """nginx resets the connection to the listener, whose handler is in the middle of a send."""
     async with served(answer_http) as port:
         server = f"location / {{ proxy_pass http://127.0.0.1:{port}; }}"
-        with nginx(program, tmp_path, server) as front:
+        with nginx_on_port(tmp_path, server) as front:
             for _ in range(20):
                 async with await connect("127.0.0.1", front) as stream:
                     await stream.send(b"GET /left HTTP/1.0\r\n\r\n")

@@ -12,7 +12,7 @@ from socket import SOCK_SEQPACKET, SOCK_STREAM
 from typing import Any
 
 import pytest
-from system_programs import SECONDS, answer_http, echo, output_of, running
+from system_programs import SECONDS, answer_http, echo, nginx, output_of, running
 
 import penstock
 from penstock import EndOfStream
@@ -182,22 +182,10 @@ async def test_curl_asks_a_listener(program: Program, path: Path, name: bytes) -
 
 
 @contextmanager
-def nginx(program: Program, directory: Path, server: str) -> Iterator[Path]:
+def nginx_on_path(directory: Path, server: str) -> Iterator[Path]:
     """Run nginx on a UNIX socket; ``server`` is its configuration."""
     path = directory / "nginx"
-    folders = "".join(
-        f"{kind}_temp_path {directory}/{kind};"
-        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    user = "user root;" if os.getuid() == 0 else ""
-    (directory / "nginx.conf").write_text(
-        f"{user} daemon off; worker_processes 1; pid {directory}/pid; error_log stderr error;"
-        "events { worker_connections 64; }"
-        f"http {{ access_log off; {folders}"
-        f" server {{ listen unix:{path}; root {directory}/files; {server} }} }}"
-    )
-    arguments = ("-e", "stderr", "-p", str(directory), "-c", str(directory / "nginx.conf"))
-    with running(program("nginx"), *arguments):
+    with nginx(directory, f"listen unix:{path}; {server}"):
         yield path
 
 
@@ -213,14 +201,14 @@ async def body_of(path: Path, target: str) -> bytes:
 async def test_a_client_asks_nginx(program: Program, tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "data").write_bytes(DATA)
-    with nginx(program, tmp_path, "") as path:
+    with nginx_on_path(tmp_path, "") as path:
         for _ in range(20):
             assert await body_of(path, "/data") == DATA
 
 
 async def test_nginx_asks_a_listener(program: Program, tmp_path: Path, path: Path) -> None:
     server = f"location / {{ proxy_pass http://unix:{path}:; }}"
-    with nginx(program, tmp_path, server) as front:
+    with nginx_on_path(tmp_path, server) as front:
         async with served(answer_http, path):
             for number in range(20):
                 target = f"/file{number}"
@@ -231,7 +219,7 @@ async def test_a_client_that_leaves_nginx_early_ends_nothing(
     program: Program, tmp_path: Path, path: Path
 ) -> None:
     """nginx resets the connection to the listener, whose handler is in the middle of a send."""
-    with nginx(program, tmp_path, f"location / {{ proxy_pass http://unix:{path}:; }}") as front:
+    with nginx_on_path(tmp_path, f"location / {{ proxy_pass http://unix:{path}:; }}") as front:
         async with served(answer_http, path):
             for _ in range(20):
                 async with await connect(front) as stream:
