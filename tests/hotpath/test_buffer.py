@@ -522,6 +522,18 @@ def test_limit_exceeded_only_where_no_byte_to_come_can_help(
     assert bytes(buffer) == content
 
 
+def test_limit_exceeded_of_delimiters_that_repeat_themselves(make):
+    parts = b"a" * 12, b"ab" * 8, b"aab" * 6
+    contents = [one + other for one in parts for other in parts]
+    for delimiter in [content + b"!" for content in contents]:
+        for content in contents:
+            buffer = make(content)
+            for limit in range(1, len(content) + 1):
+                begun = (delimiter.startswith(content[at:]) for at in range(limit + 1))
+                exceeded = limit < len(content) and not any(begun)
+                assert buffer.limit_exceeded(delimiter, limit) is exceeded, (delimiter, limit)
+
+
 def test_search_with_false_hits_everywhere_still_finds_the_match(make):
     for noise in (b"\n" * 3000, b"\r\r" * 1500, b"\nxxxxxxxxxxxxxxxxxxx" * 150):
         for size in (1, 7, 100_000):
@@ -596,6 +608,15 @@ def test_work_of_a_limit_refused_again_and_again_is_bounded(make):
         assert buffer.take_until(b"\n", 50_000) is None
         assert buffer.limit_exceeded(b"\n", 50_000)
     assert buffer.work < 300_000
+
+
+@pytest.mark.parametrize("size", [1 << 10, 1 << 13, 1 << 16])
+def test_work_of_a_limit_is_linear_in_the_length_of_the_delimiter(make, size):
+    for delimiter in b"a" * size + b"!", b"a" * (size // 2) + b"b" * (size // 2):
+        for content in b"a" * size, b"b" * size, b"ab" * (size // 2):
+            buffer = make(content)
+            buffer.limit_exceeded(delimiter, size - 1)
+            assert buffer.work < 16 * size
 
 
 def test_work_of_a_match_that_the_budget_declines_is_not_done_again(make):

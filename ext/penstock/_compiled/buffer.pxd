@@ -31,4 +31,4 @@ cdef class ReceiveBuffer:
     cdef Py_ssize_t _find(self, Py_ssize_t max_bytes, Py_ssize_t* stop) noexcept
     cdef Py_ssize_t _find_first(self, tuple delimiters, Py_ssize_t size, Py_ssize_t* stop) noexcept
     cdef Py_ssize_t _search(self, bytes delimiter, Py_ssize_t low, Py_ssize_t high) noexcept
-    cdef bint _pending(self, bytes delimiter, Py_ssize_t begin) noexcept
+    cdef int _overlaps(self, bytes delimiter, Py_ssize_t least) except -1

@@ -358,14 +358,11 @@ cdef class ReceiveBuffer:
         size = self._end - self._start
         if size <= limit:
             return False
-        for begin in range(max(0, size - self._longest + 1), limit + 1):
-            if isinstance(self._delimiters, bytes):
-                if self._pending(<bytes>self._delimiters, begin):
-                    return False
-            else:
-                for delimiter in <tuple>self._delimiters:
-                    if self._pending(<bytes>delimiter, begin):
-                        return False
+        if isinstance(self._delimiters, bytes):
+            return not self._overlaps(<bytes>self._delimiters, size - limit)
+        for delimiter in <tuple>self._delimiters:
+            if self._overlaps(<bytes>delimiter, size - limit):
+                return False
         return True
 
     cdef int _declines(self) except -1:
@@ -497,13 +494,34 @@ cdef class ReceiveBuffer:
             self.work += high - first
         return -1
 
-    cdef bint _pending(self, bytes delimiter, Py_ssize_t begin) noexcept:
-        """Return whether a match that begins at ``begin`` is there but for its end."""
-        cdef Py_ssize_t rest = self._end - self._start - begin
-        return (
-            PyBytes_GET_SIZE(delimiter) > rest
-            and memcmp(self._data + self._start + begin, PyBytes_AS_STRING(delimiter), rest) == 0
-        )
+    cdef int _overlaps(self, bytes delimiter, Py_ssize_t least) except -1:
+        """Return whether at least ``least`` bytes of a delimiter are there, without its end."""
+        cdef const char* needle = PyBytes_AS_STRING(delimiter)
+        cdef Py_ssize_t size = min(self._end - self._start, PyBytes_GET_SIZE(delimiter) - 1)
+        cdef const char* data = self._data + self._end - size
+        cdef Py_ssize_t at
+        cdef Py_ssize_t matched = 0
+        cdef Py_ssize_t* borders
+        if least > size:
+            return False
+        # Knuth, Morris and Pratt: whatever the bytes are, it is linear.
+        borders = <Py_ssize_t*>PyMem_Malloc(size * sizeof(Py_ssize_t))
+        if borders == NULL:
+            raise MemoryError
+        borders[0] = 0
+        for at in range(1, size):
+            while matched and needle[matched] != needle[at]:
+                matched = borders[matched - 1]
+            matched += needle[matched] == needle[at]
+            borders[at] = matched
+        matched = 0
+        for at in range(size):
+            while matched and needle[matched] != data[at]:
+                matched = borders[matched - 1]
+            matched += needle[matched] == data[at]
+        PyMem_Free(borders)
+        self.work += 2 * size
+        return matched >= least
 
     def _check(self):
         assert 0 <= self._start <= self._end <= self._capacity, "I1"

@@ -36,7 +36,7 @@ FIRST_AHEAD, MOST_AHEAD = 256, 4096
 SHORT_DELIMITER = 8
 #: Bytes searched for each of several delimiters before looking further.
 WINDOW = 64
-#: False hits of a search after which their density decides how it goes on.
+#: False hits of a search after which it looks at how to go on.
 MISSES = 8
 #: What may announce the size of a frame: 1, 2, 4 or 8 bytes of it, the most significant one first
 #: (negative: last), or 0, which stands for a varint.
@@ -76,6 +76,19 @@ def _delimiters_of(value: object) -> tuple[bytes, ...]:
     if type(value) is tuple and all(map(is_, several, value)):
         return value
     return several
+
+
+def _overlap(data: bytes | bytearray, delimiter: bytes) -> int:
+    """Return how many of the last bytes of ``data``, which is shorter, begin ``delimiter``."""
+    # The prefix function of Knuth, Morris and Pratt: whatever the bytes are, it is linear.
+    octets = [*delimiter[: len(data)], -1, *data]
+    borders = [0]
+    for octet in octets[1:]:
+        border = borders[-1]
+        while border and octets[border] != octet:
+            border = borders[border - 1]
+        borders.append(border + (octets[border] == octet))
+    return borders[-1]
 
 
 class ReceiveBuffer:
@@ -544,11 +557,27 @@ class ReceiveBuffer:
         size = len(self)
         if size <= limit:
             return False
-        for begin in range(max(0, size - max(map(len, several)) + 1), limit + 1):
-            rest = self._data[self._start + begin :]
-            if any(len(it) > len(rest) and it.startswith(rest) for it in several):
+        return not any(self._overlaps(delimiter, size - limit) for delimiter in several)
+
+    def _overlaps(self, delimiter: bytes, least: int) -> bool:
+        """Return whether at least ``least`` bytes of a delimiter are there, without its end."""
+        if least >= len(delimiter):
+            return False
+        data, head = self._data, delimiter[:least]
+        at = max(len(data) - len(delimiter) + 1, self._start)
+        for _ in range(MISSES):
+            before, at = at, data.find(head, at)
+            if at < 0:
+                self.work += len(data) - before
                 return False
-        return True
+            rest = data[at:]
+            self.work += at - before + least + len(rest)
+            if delimiter.startswith(rest):
+                return True
+            at += 1
+        rest = data[at:]
+        self.work += 2 * len(rest)
+        return _overlap(rest, delimiter) >= least
 
     def _declines(self) -> bool:
         """Return whether nothing may be taken now; raise while a view forbids to move."""
