@@ -40,6 +40,7 @@ OUTPUT = {
     "timeouts.py": "in time: False\ngoodbye\nTimeoutError: the peer was idle\n",
     "tls.py": "b'HELLO'\n",
     "tls_reload.py": "another certificate: True\n",
+    "tls_resume.py": "b'hello' resumed: False\nb'hello' resumed: True\n",
     "udp.py": "b'PING'\n",
     "unix.py": "b'a pipe' b'hello through it'\n",
 }
@@ -118,46 +119,67 @@ def test_program_of_anyios_changes_its_imports_alone() -> None:
     assert before.replace("anyio", "penstock") == after
 
 
-@pytest.mark.parametrize(
-    ("document", "examples"),
-    [
-        ("README.md", {"hello.py"}),
-        (
-            "docs/interop.md",
-            {
-                "interop/anyio_memory.py",
-                "interop/asyncio_streams.py",
-                "interop/http_pool.py",
-                "interop/trio_streams.py",
-            },
-        ),
-        ("docs/install.md", {"server.py"}),
-        (
-            "docs/migrating.md",
-            {
-                "migrating/from_anyio.py",
-                "migrating/from_asyncio.py",
-                "migrating/from_trio.py",
-                "migrating/service.py",
-            },
-        ),
-        ("docs/files.md", {"files.py", "signals.py"}),
-        ("docs/sockets.md", {"serving.py", "udp.py", "unix.py"}),
-        ("docs/streams.md", {"buffered.py", "memory.py", "tcp.py"}),
-        ("docs/tls.md", {"starttls.py", "tls.py", "tls_reload.py"}),
-        ("docs/stream-shapes.md", {"broadcast.py", "framed.py"}),
-        ("docs/testing.md", {"checking.py", "testing.py"}),
-        ("docs/tasks.md", {"synchronization.py", "tasks.py", "timeouts.py"}),
-    ],
+#: The documents that show programs, and which.  The others show none.
+SHOWN: dict[str, set[str]] = {
+    "README.md": {"hello.py"},
+    "docs/files.md": {"files.py", "signals.py"},
+    "docs/install.md": {"server.py"},
+    "docs/interop.md": {
+        "interop/anyio_memory.py",
+        "interop/asyncio_streams.py",
+        "interop/http_pool.py",
+        "interop/trio_streams.py",
+    },
+    "docs/migrating.md": {
+        "migrating/from_anyio.py",
+        "migrating/from_asyncio.py",
+        "migrating/from_trio.py",
+        "migrating/service.py",
+    },
+    "docs/sockets.md": {"serving.py", "udp.py", "unix.py"},
+    "docs/stream-shapes.md": {"broadcast.py", "framed.py"},
+    "docs/streams.md": {"buffered.py", "memory.py", "tcp.py"},
+    "docs/tasks.md": {"synchronization.py", "tasks.py", "timeouts.py"},
+    "docs/testing.md": {"checking.py", "testing.py"},
+    "docs/tls.md": {"starttls.py", "tls.py", "tls_reload.py", "tls_resume.py"},
+}
+DOCUMENTS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for folder, pattern in (
+        (ROOT, "*.md"),
+        (ROOT / "docs", "**/*.md"),
+        (ROOT / "benchmarks", "README.md"),
+        (ROOT / "tests", "*/README.md"),
+    )
+    for path in folder.glob(pattern)
+    if "_build" not in path.parts
 )
-def test_document_shows_the_example_as_it_is(document: str, examples: set[str]) -> None:
+BLOCK = re.compile(r"^ *(```+|~~~+)(.*)\n((?:.*\n)*?) *\1$", re.MULTILINE)
+#: What begins a line of Python, and no line of a shell, of a diagram or of reStructuredText.
+PYTHON = re.compile(
+    r"^ *(?:>>> |@\w|(?:async |await |class |def |from \w+ import |import |print\(|return\b)"
+    r"|(?:with|for|while|if|try|else|except)\b.*:$|\w+ = )",
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_document_shows_the_example_as_it_is(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    shown = {(ROOT / "examples" / name).read_text(encoding="utf-8") for name in examples}
-    assert set(blocks) == shown
+    blocks = [code for _, kind, code in BLOCK.findall(text) if kind == "python"]
+    examples = sorted(SHOWN.get(document, ()))
+    assert sorted(blocks) == sorted(
+        (ROOT / "examples" / name).read_text(encoding="utf-8") for name in examples
+    )
 
 
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))]
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_document_has_no_other_python(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    others = [code for _, kind, code in BLOCK.findall(text) if kind != "python"]
+    # A block is also what is set in by four spaces; in a list, that is its text.
+    others += re.findall(r"(?<=\n)\n((?: {4}.*\n)+)", BLOCK.sub("", text))
+    assert [code for code in others if PYTHON.search(code)] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
