@@ -107,14 +107,14 @@ class SocketType(TransferringSocket):
 
         Example::
 
-            async def serve(handler: Callable[[socket.SocketType], Awaitable[object]]) -> None:
-                with socket.socket() as listening:
-                    listening.bind(("127.0.0.1", 8000))
-                    listening.listen()
-                    async with create_task_group() as tg:
-                        while True:
-                            connection, _ = await listening.accept()
-                            tg.start_soon(handler, connection)
+            async def serve(
+                listening: socket.SocketType,
+                handler: Callable[[socket.SocketType], Awaitable[object]],
+            ) -> None:
+                async with create_task_group() as tg:
+                    while True:
+                        connection, _ = await listening.accept()
+                        tg.start_soon(handler, connection)
 
         Raises:
             BusyResourceError: Another task is accepting.
@@ -133,7 +133,8 @@ class SocketType(TransferringSocket):
 
         Example::
 
-            sock.bind(await sock.resolve_local_address((None, "http")))
+            async def bind(sock: socket.SocketType) -> None:
+                sock.bind(await sock.resolve_local_address(("localhost", 0)))
 
         Args:
             address: Host and port: a name or an address, and a number or the name of a service.
@@ -155,7 +156,8 @@ class SocketType(TransferringSocket):
 
         Example::
 
-            await sock.connect(await sock.resolve_remote_address(("example.org", 80)))
+            async def connect(sock: socket.SocketType, host: str, port: int) -> None:
+                await sock.connect(await sock.resolve_remote_address((host, port)))
 
         Args:
             address: As in :meth:`resolve_local_address`, but None as the host: this machine.
