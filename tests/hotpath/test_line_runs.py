@@ -200,3 +200,69 @@ def test_a_probe_that_takes_all_amid_a_run_leaves_nothing_to_hand_out(twin):
     assert lines == [b"0", b"1", b"2", None, None]
     assert not len(buffer)
     buffer._check()
+
+
+@pytest.mark.parametrize("length", [5, 200], ids=["near", "far"])
+@pytest.mark.parametrize("include", [False, True])
+@pytest.mark.parametrize("before", [0, 1, 4])
+@pytest.mark.parametrize("step", [1, 7, 1_000, "line"])
+@pytest.mark.parametrize("more", [b"", b"more\n", b"m" * 10_000], ids=["", "feed", "feed much"])
+def test_a_probe_that_uses_the_buffer_amid_a_search_neither_loses_nor_tears(
+    twin, more, step, before, include, length
+):
+    used = []
+
+    def probe():
+        if len(used) == 1:
+            used.append(b"")  # nothing is to be done while this is
+            if step == "line":
+                used.append(buffer.take_until(DELIMITERS[0], LIMITS[2], True))
+            else:
+                used.append(buffer.take(step))
+            if more:
+                buffer.feed(more)
+        return False
+
+    buffer = twin.ReceiveBuffer(twin.ReadyBudget(1_000, probe))
+    lines = [b"%0*d\n" % (length if n >= before else 5, n) for n in range(before + 9)]
+    buffer.feed(b"".join(lines))
+    for line in lines[:before]:
+        assert buffer.take_until(DELIMITERS[0], LIMITS[2]) == line[:-1]
+    used.append(b"")
+    taken = buffer.take_until(DELIMITERS[0], LIMITS[2], include)
+    if taken is not None:
+        taken = taken if include else taken + b"\n"
+        assert taken.count(b"\n") == 1
+    buffer._check()
+    came = b"".join(used) + (taken or b"") + bytes(buffer)
+    assert came == b"".join(lines[before:]) + more
+
+
+@pytest.mark.parametrize("before", [2, 3])  # the last line ahead is the probe's, or is not
+def test_a_probe_that_goes_on_with_the_run_takes_each_line_once(twin, before):
+    taken = []
+    busy = True
+
+    def take():
+        line = buffer.take_until(DELIMITERS[0], LIMITS[2])
+        if line is not None:
+            taken.append(int(line))
+        return line
+
+    def probe():
+        nonlocal busy
+        if not busy:
+            busy = True
+            take()
+            busy = False
+        return False
+
+    buffer = twin.ReceiveBuffer(twin.ReadyBudget(1_000, probe))
+    buffer.feed(b"".join(b"%d\n" % n for n in range(500)))
+    for _ in range(before):
+        take()
+    busy = False
+    while take() is not None or len(taken) < 500:
+        buffer._check()
+    assert taken == list(range(500))
+    assert not len(buffer)

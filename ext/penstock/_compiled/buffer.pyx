@@ -378,8 +378,10 @@ cdef class ReceiveBuffer:
 
         ``skipped`` bytes before them are not handed out.
         """
-        if not self._budget.take() or consumed > self._end - self._start:
-            return None
+        cdef Py_ssize_t start = self._start
+        cdef Py_ssize_t end = self._end
+        if not self._budget.take() or self._start != start or self._end != end:
+            return None  # declined, or a probe took or fed
         data = PyBytes_FromStringAndSize(self._data + self._start + skipped, nbytes)
         self._budget.take_bytes(nbytes)
         if consumed:

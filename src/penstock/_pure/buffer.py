@@ -592,15 +592,12 @@ class ReceiveBuffer:
 
         ``skipped`` bytes before them are not handed out.
         """
-        budget = self._budget
-        if budget is None or not budget.spend():
-            return None
-        start = self._start
+        data, start, budget = self._data, self._start, self._budget
+        if budget is None or not budget.spend() or self._start != start or self._data is not data:
+            return None  # declined, or a probe took or fed
         stop = start + consumed
-        if stop > len(self._data):  # a probe of the budget took them
-            return None
         begin = start + skipped
-        data = self._data[begin : begin + nbytes]
+        data = data[begin : begin + nbytes]
         budget.spend_bytes(nbytes)
         if consumed:
             if stop < len(self._data):
