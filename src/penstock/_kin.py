@@ -64,12 +64,14 @@ def _make(key: tuple[type[Kindred], object, object]) -> type[Any]:
         for library, name in cls._elsewhere
         if library in sys.modules
     }
-    theirs = [found for found in kin.values() if found is not None]
+    found = [other for other in kin.values() if other is not None]
+    # What the program has put in the library's place may be this very library.
+    theirs = [other for other in found if not issubclass(cls, other)]
     made: type[Any] = cls
     if theirs and cls._stands_for is None:
         about = {name: getattr(cls, name) for name in ("__doc__", "__module__", "__qualname__")}
         made = type(cls.__name__, (cls, *theirs), {**about, "_stands_for": cls})
-    if len(theirs) == len(kin):  # else one of them may be in the middle of its import
+    if len(found) == len(kin):  # else one of them may be in the middle of its import
         _made[key] = made
     return made
 
@@ -86,15 +88,20 @@ def introduce() -> None:
     stream is there that could be handed to AnyIO.
     """
     global _introduced
-    if _introduced or "anyio" not in sys.modules:
+    if _introduced or sys.modules.get("anyio") is None:
         return
     _introduced = True
-    ours, theirs = import_module("penstock.abc"), import_module("anyio.abc")
-    for name, contract in vars(ours).items():
+    try:
+        theirs = import_module("anyio.abc")
+    except ImportError:  # another module of that name
+        return
+    for name, contract in vars(import_module("penstock.abc")).items():
         if isinstance(contract, ABCMeta) and name.endswith(
             ("Connectable", "Listener", "Resource", "Socket", "Stream")
         ):
-            getattr(theirs, name).register(contract)
+            counterpart = getattr(theirs, name, None)
+            if counterpart is not None:  # else AnyIO is older than that
+                counterpart.register(contract)
 
 
 #: Modules of AnyIO and penstock's set of what one of theirs has, while they were not seen loaded.

@@ -34,6 +34,47 @@ def run_program(program: str, *arguments: str) -> None:
     subprocess.run(command, check=True)
 
 
+# -- what is called anyio ------------------------------------------------------------------
+
+#: An event loop is met, and an error is raised: then what is called anyio is looked at.
+USE_STREAMS = """
+import penstock
+
+async def main():
+    send, receive = penstock.create_memory_object_stream[int](1)
+    with send, receive:
+        try:
+            receive.receive_nowait()
+        except caught_as.WouldBlock as exc:
+            assert isinstance(exc, penstock.WouldBlock)
+        else:
+            raise AssertionError("there was an item")
+
+penstock.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    "beforehand",
+    [
+        pytest.param("sys.modules['anyio'] = None", id="import forbidden"),
+        pytest.param("sys.modules['anyio'] = penstock", id="penstock itself"),
+        pytest.param("sys.modules['anyio'] = types.ModuleType('anyio')", id="another module"),
+    ],
+)
+def test_what_is_loaded_as_anyio_need_not_be_anyio(beforehand: str) -> None:
+    run_program(f"import sys, types, penstock as caught_as, penstock\n{beforehand}\n{USE_STREAMS}")
+
+
+def test_older_anyio_has_fewer_contracts() -> None:
+    beforehand = """
+import anyio as caught_as, anyio.abc
+for name in "__getattr__", "ByteStreamConnectable":  # which may be there, or come by the other
+    vars(anyio.abc).pop(name, None)
+"""
+    run_program(f"{beforehand}{USE_STREAMS}")
+
+
 # -- exceptions ----------------------------------------------------------------------------
 
 
