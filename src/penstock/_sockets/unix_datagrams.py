@@ -12,6 +12,7 @@ from penstock._hotpath import Registration
 from penstock._readiness import poller_of
 from penstock._sockets.adopting import check_socket, give_back
 from penstock._sockets.datagrams import ConnectedUNIXDatagrams, UNIXDatagrams
+from penstock._sockets.unix_descriptors import refuse_all
 from penstock._sockets.unix_paths import BoundPath, Path, address_of, at, bind
 from penstock.abc import ConnectedUNIXDatagramSocket, UNIXDatagramSocket
 
@@ -30,7 +31,8 @@ async def create_unix_datagram_socket(
 
     A socket that no process has open any more is replaced; to that end the directory is locked
     (flock(2)) for a moment.  Closing the socket removes the path, unless it has become another's
-    or this is a forked child.  If cancelled, nothing stays behind.
+    or this is a forked child.  Where the system can (Linux 6.16), it refuses datagrams with
+    descriptors.  If cancelled, nothing stays behind.
 
     Args:
         local_path: Path to receive at, at most 107 bytes; with a null byte in front an abstract
@@ -105,6 +107,7 @@ async def _open(
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
+        refuse_all(sock)  # which no method could receive
         if local_path is not None and local is not None:
             try:
                 bound = await bind(backend, sock, local, mode)

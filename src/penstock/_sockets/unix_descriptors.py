@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from array import array
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike
 
-__all__ = ("Ancillary", "close_all", "packed", "received_in", "room_for")
+__all__ = ("Ancillary", "close_all", "packed", "received_in", "refuse_all", "room_for")
 
 Ancillary: TypeAlias = Sequence[tuple[int, int, Any]]
 
@@ -25,6 +27,9 @@ MOST = 253
 SCM_PIDFD = 4
 #: Longest security label that is left room for (SO_PASSSEC).
 LABEL_BYTES = 256
+#: Whether a socket takes descriptors, from Linux 6.16 on; the number is that of
+#: asm-generic/socket.h.
+SO_PASSRIGHTS = 83
 #: Received descriptors are not inherited by child programs (recvmsg(2)).
 CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
@@ -87,3 +92,14 @@ def close_all(fds: Iterable[int]) -> None:
     """Close descriptors that nobody wants."""
     for fd in fds:
         os.close(fd)
+
+
+def refuse_all(sock: socket.socket) -> None:
+    """Have the system refuse descriptors that are sent to ``sock``, where it can.
+
+    Elsewhere it drops those that nobody receives.  But what is dropped is closed then and there,
+    and a socket that lingers makes whoever receives, or closes the queue, wait for it.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):  # ENOPROTOOPT: an older kernel
+            sock.setsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS, 0)

@@ -40,7 +40,7 @@ LARGEST_MESSAGE = 1 << 26
 #: Buffers that one ``sendmsg`` takes (``IOV_MAX`` of Linux).
 LARGEST_VECTOR = 1024
 #: What the system says of one message, and not of the connection.
-REFUSALS = frozenset((errno.EBADF, errno.EMSGSIZE, errno.ETOOMANYREFS))
+REFUSALS = frozenset((errno.EBADF, errno.EMSGSIZE, errno.EPERM, errno.ETOOMANYREFS))
 #: An error is enough where the peer is gone.
 NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 #: Asks for the time of each message; the number is that of asm-generic/socket.h.
