@@ -30,52 +30,6 @@ LINGER = 2.0  # seconds for the peer to hang up once we have
 GRACE = 10.0  # seconds for what is under way when the server is stopped
 
 
-class Connection:
-    """h11 knows the protocol and no sockets; this gives it one."""
-
-    def __init__(self, stream: SocketStream, patience: float) -> None:
-        self.stream = stream
-        self.patience = patience
-        self.http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
-
-    async def receive(self) -> Any:
-        """Receive h11's next event; bytes that came with the last one are used first."""
-        while (event := self.http.next_event()) is h11.NEED_DATA:
-            if self.http.they_are_waiting_for_100_continue:
-                await self.send(h11.InformationalResponse(status_code=100, headers=[]))
-            try:
-                self.http.receive_data(await self.stream.receive())
-            except penstock.EndOfStream:
-                self.http.receive_data(b"")
-        return event
-
-    async def body(self) -> AsyncIterator[bytes]:
-        """Receive the request's body, piece by piece."""
-        size = 0
-        while True:
-            with penstock.fail_after(self.patience):
-                event = await self.receive()
-            if not isinstance(event, h11.Data):
-                return  # h11.EndOfMessage
-            size += len(event.data)
-            if size > MAX_BODY:
-                raise h11.RemoteProtocolError("the body is too long", error_status_hint=413)
-            yield bytes(event.data)
-
-    async def send(self, *events: Any) -> None:
-        """Send h11's events, in one system call if the peer keeps up."""
-        with penstock.fail_after(self.patience):
-            await self.stream.send(b"".join([self.http.send(event) or b"" for event in events]))
-
-    async def refuse(self, status: int) -> None:
-        """Say what was wrong, unless an answer is half sent already."""
-        if self.http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            headers = [("connection", "close"), ("content-length", "0")]
-            reason = HTTPStatus(status).phrase.encode()
-            response = h11.Response(status_code=status, headers=headers, reason=reason)
-            await self.send(response, h11.EndOfMessage())
-
-
 class Server:
     def __init__(self, patience: float) -> None:
         self.patience = patience  # seconds: for a head, a piece of a body, and to take an answer
@@ -84,9 +38,9 @@ class Server:
 
     async def handle(self, stream: SocketStream) -> None:
         async with stream:
-            connection = Connection(stream, self.patience)
+            connection = Connection(self, stream)
             try:
-                await self.converse(connection)
+                await connection.converse()
             except h11.RemoteProtocolError as exc:
                 await connection.refuse(exc.error_status_hint)
             except TimeoutError:
@@ -97,60 +51,95 @@ class Server:
                 async for _ in stream:
                     pass
 
-    async def converse(self, connection: Connection) -> None:
-        """Answer one request after the other."""
-        while True:
-            with penstock.move_on_after(self.patience) as scope:
-                self.idle.add(scope)
-                try:
-                    request = await connection.receive()
-                finally:
-                    self.idle.discard(scope)
-            if scope.cancelled_caught:
-                if connection.http.trailing_data[0]:  # the beginning of a request
-                    await connection.refuse(503 if self.stopping else 408)
-                return
-            if not isinstance(request, h11.Request):
-                return  # h11.ConnectionClosed
-            await self.answer(connection, request)
-            if connection.http.our_state is not h11.DONE or self.stopping:
-                return  # HTTP/1.0, or one of the two has said "Connection: close"
-            connection.http.start_next_cycle()
-
-    async def answer(self, connection: Connection, request: h11.Request) -> None:
-        if request.target == b"/echo" and request.method in (b"POST", b"PUT"):
-            # Without a length h11 sends chunks.  What is not sent yet is not received yet: so a
-            # body of any size takes the memory of one piece.
-            async for data in connection.body():
-                if connection.http.our_state is h11.SEND_RESPONSE:
-                    await connection.send(self.head(200), h11.Data(data=data))
-                else:
-                    await connection.send(h11.Data(data=data))
-            if connection.http.our_state is h11.SEND_RESPONSE:  # the body was empty
-                await connection.send(self.head(200))
-            await connection.send(h11.EndOfMessage())
-            return
-        async for _ in connection.body():
-            pass  # the next request comes behind it
-        status, text = (200, b"Hello, world!\n") if request.target == b"/" else (404, b"Nothing\n")
-        events: list[Any] = [self.head(status, len(text)), h11.EndOfMessage()]
-        if request.method != b"HEAD":
-            events.insert(1, h11.Data(data=text))
-        await connection.send(*events)
-
-    def head(self, status: int, length: int | None = None) -> h11.Response:
-        headers = [("content-type", "text/plain")]
-        if length is not None:
-            headers.append(("content-length", str(length)))
-        if self.stopping:
-            headers.append(("connection", "close"))
-        reason = HTTPStatus(status).phrase.encode()
-        return h11.Response(status_code=status, headers=headers, reason=reason)
-
     def stop(self) -> None:
         self.stopping = True
         for scope in self.idle:
             scope.cancel("the server is stopping")
+
+
+class Connection:
+    """One connection: h11 knows the protocol and no sockets; this gives it one."""
+
+    def __init__(self, server: Server, stream: SocketStream) -> None:
+        self.server, self.stream = server, stream
+        self.http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+        self.last = False  # whether the connection ends after this answer
+
+    async def converse(self) -> None:
+        """Answer one request after the other."""
+        while isinstance(request := await self.next_request(), h11.Request):
+            if request.target == b"/echo" and request.method in (b"POST", b"PUT"):
+                # What is not sent yet is not received yet: a body of any size takes the memory of
+                # one piece.  Without a length h11 sends chunks.
+                async for data in self.body():
+                    await self.send(200, None, h11.Data(data=data))
+                await self.send(200, None, h11.EndOfMessage())
+            else:
+                async for _ in self.body():
+                    pass  # the next request comes behind it
+                found = request.target == b"/"
+                status, text = (200, b"Hello, world!\n") if found else (404, b"Nothing\n")
+                shown = h11.Data(data=b"" if request.method == b"HEAD" else text)
+                await self.send(status, len(text), shown, h11.EndOfMessage())
+            if self.http.our_state is not h11.DONE or self.server.stopping:
+                return  # HTTP/1.0, or one of the two has said "Connection: close"
+            self.http.start_next_cycle()
+
+    async def next_request(self) -> Any:
+        """Return None if there is none in time, or the server stops."""
+        with penstock.move_on_after(self.server.patience) as scope:
+            self.server.idle.add(scope)
+            try:
+                return await self.receive()
+            finally:
+                self.server.idle.discard(scope)
+        if self.http.trailing_data[0]:  # the beginning of one
+            await self.refuse(408)
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """Receive the request's body, piece by piece."""
+        size = 0
+        while True:
+            with penstock.fail_after(self.server.patience):
+                event = await self.receive()
+            if not isinstance(event, h11.Data):
+                return  # h11.EndOfMessage
+            size += len(event.data)
+            if size > MAX_BODY:
+                raise h11.RemoteProtocolError("the body is too long", error_status_hint=413)
+            yield bytes(event.data)
+
+    async def receive(self) -> Any:
+        """Receive h11's next event; bytes that came with the last one are used first."""
+        while (event := self.http.next_event()) is h11.NEED_DATA:
+            if self.http.they_are_waiting_for_100_continue:
+                response = h11.InformationalResponse(status_code=100, headers=[])
+                await self.stream.send(self.http.send(response) or b"")
+            try:
+                self.http.receive_data(await self.stream.receive())
+            except penstock.EndOfStream:
+                self.http.receive_data(b"")
+        return event
+
+    async def send(self, status: int, length: int | None, *events: Any) -> None:
+        """Send parts of an answer, in one call, and its head before the first of them."""
+        if self.http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            headers = [("content-type", "text/plain")]
+            if length is not None:
+                headers.append(("content-length", str(length)))
+            if self.last or self.server.stopping:
+                headers.append(("connection", "close"))
+            reason = HTTPStatus(status).phrase.encode()
+            head = h11.Response(status_code=status, headers=headers, reason=reason)
+            events = (head, *events)
+        with penstock.fail_after(self.server.patience):
+            await self.stream.send(b"".join([self.http.send(event) or b"" for event in events]))
+
+    async def refuse(self, status: int) -> None:
+        """Say what was wrong, unless an answer is half sent already."""
+        if self.http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            self.last = True
+            await self.send(status, 0, h11.EndOfMessage())
 
 
 def report(exc: Exception, stream: SocketStream) -> None:

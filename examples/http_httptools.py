@@ -15,6 +15,7 @@ Ctrl-C: requests that are under way are answered, idle connections are closed.
 import argparse
 import signal
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import httptools
@@ -24,55 +25,84 @@ from penstock.abc import SocketAttribute, SocketStream
 
 MAX_HEAD = 16384  # bytes; httptools knows no limit
 MAX_BODY = 65536  # bytes
-LONGEST = 60.0  # seconds for one request, however its bytes are doled out
 LINGER = 2.0  # seconds for the peer to hang up once we have
 GRACE = 10.0  # seconds for what is under way when the server is stopped
 
-REASONS = {
-    200: b"OK",
-    400: b"Bad Request",
-    404: b"Not Found",
-    413: b"Content Too Large",
-    431: b"Request Header Fields Too Large",
-}
 
+class Server:
+    def __init__(self, patience: float) -> None:
+        self.patience = patience  # seconds for a request to come, and for answers to go
+        self.stopping = False
+        self.idle: set[penstock.CancelScope] = set()  # of connections between two requests
 
-class Refused(Exception):
-    """The request cannot be answered with anything but this status."""
+    async def handle(self, stream: SocketStream) -> None:
+        async with stream:
+            with penstock.CancelScope() as scope:  # one for all waits; its deadline moves
+                await self.converse(stream, scope)
+            # Closing while unread bytes are there is a reset, which may overtake the answer.
+            await stream.send_eof()
+            with penstock.move_on_after(LINGER):
+                async for _ in stream:
+                    pass
+
+    async def converse(self, stream: SocketStream, scope: penstock.CancelScope) -> None:
+        connection = Connection(self)
+        while not connection.last:
+            if connection.began is None:
+                self.idle.add(scope)
+            scope.deadline = (connection.began or penstock.current_time()) + self.patience
+            try:
+                data = await stream.receive()
+            except penstock.EndOfStream:
+                return
+            finally:
+                self.idle.discard(scope)
+            connection.feed(data)
+            if connection.answers:  # those to all requests that came together, in one call
+                scope.deadline = penstock.current_time() + self.patience
+                await stream.send(b"".join(connection.answers))
+                connection.answers.clear()
+
+    def stop(self) -> None:
+        self.stopping = True
+        for scope in self.idle:
+            scope.cancel("the server is stopping")
 
 
 class Connection:
     """One connection: httptools calls its ``on_`` methods, which append to ``answers``."""
 
-    def __init__(self, server: "Server") -> None:
+    def __init__(self, server: Server) -> None:
         self.server = server
         self.parser = httptools.HttpRequestParser(self)
         self.answers: list[bytes] = []
         self.last = False  # whether the connection ends after these answers
-        self.began: float | None = None  # when the request did that is not complete yet
         self.reset()
 
     def reset(self) -> None:
-        self.url = b""
-        self.head = self.size = 0
+        self.began: float | None = None  # when the first byte of the request came
         self.in_head = True
         self.expects = False
-        self.body: list[bytes] = []
+        self.url, self.body = b"", bytearray()
+        self.head = 0  # bytes
 
     def feed(self, data: bytes) -> None:
-        """Parse what was received; raise Refused if there is no going on."""
+        """Parse what was received."""
         if self.in_head:
             self.head += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self.last = True  # it was answered as if the peer had not asked for another protocol
-        except httptools.HttpParserCallbackError as exc:
-            raise exc.__context__ or exc from None
-        except httptools.HttpParserError:
-            raise Refused(400) from None
+        except httptools.HttpParserError:  # also where a method of ours has raised something
+            self.refuse(413 if len(self.body) > MAX_BODY else 400)
         if self.in_head and self.head > MAX_HEAD:
-            raise Refused(431)
+            self.refuse(431)
+
+    def refuse(self, status: int) -> None:
+        if not self.last:
+            self.last = True
+            self.answer(status)
 
     def on_message_begin(self) -> None:
         self.began = penstock.current_time()
@@ -90,80 +120,29 @@ class Connection:
             self.answers.append(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, data: bytes) -> None:
-        self.size += len(data)
-        if self.size > MAX_BODY:
-            raise Refused(413)
-        self.body.append(data)
+        self.body += data
+        if len(self.body) > MAX_BODY:
+            raise ValueError("the body is too long")
 
     def on_message_complete(self) -> None:
         if self.last:
             return  # what comes behind "Connection: close" is nobody's
-        if self.server.stopping or not self.parser.should_keep_alive():
-            self.last = True
+        self.last = self.server.stopping or not self.parser.should_keep_alive()
         if self.url == b"/":
             self.answer(200, b"Hello, world!\n")
         elif self.url == b"/echo":
-            self.answer(200, b"".join(self.body))
+            self.answer(200, bytes(self.body))
         else:
             self.answer(404)
-        self.began = None
         self.reset()
 
     def answer(self, status: int, body: bytes = b"") -> None:
         close = b"Connection: close\r\n" if self.last else b""
         head = b"HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n%s\r\n"
-        self.answers.append(head % (status, REASONS[status], len(body), close))
+        reason = HTTPStatus(status).phrase.encode()
+        self.answers.append(head % (status, reason, len(body), close))
         if self.parser.get_method() != b"HEAD":
             self.answers.append(body)
-
-
-class Server:
-    def __init__(self, patience: float) -> None:
-        self.patience = patience  # seconds for the next bytes to come, and for answers to go
-        self.stopping = False
-        self.idle: set[penstock.CancelScope] = set()  # of connections between two requests
-
-    async def handle(self, stream: SocketStream) -> None:
-        async with stream:
-            with penstock.CancelScope() as scope:  # one for all waits; its deadline moves
-                await self.converse(stream, Connection(self), scope)
-            # Closing while unread bytes are there is a reset, which may overtake the answer.
-            await stream.send_eof()
-            with penstock.move_on_after(LINGER):
-                async for _ in stream:
-                    pass
-
-    async def converse(
-        self, stream: SocketStream, connection: Connection, scope: penstock.CancelScope
-    ) -> None:
-        while not connection.last:
-            now = penstock.current_time()
-            scope.deadline = now + self.patience
-            if connection.began is not None:
-                scope.deadline = min(scope.deadline, connection.began + LONGEST)
-            else:
-                self.idle.add(scope)
-            try:
-                data = await stream.receive()
-            except penstock.EndOfStream:
-                return
-            finally:
-                self.idle.discard(scope)
-            try:
-                connection.feed(data)
-            except Refused as exc:
-                if not connection.last:
-                    connection.last = True
-                    connection.answer(*exc.args)
-            if connection.answers:  # those to all requests that came together, in one call
-                scope.deadline = penstock.current_time() + self.patience
-                await stream.send(b"".join(connection.answers))
-                connection.answers.clear()
-
-    def stop(self) -> None:
-        self.stopping = True
-        for scope in self.idle:
-            scope.cancel("the server is stopping")
 
 
 def report(exc: Exception, stream: SocketStream) -> None:

@@ -5,9 +5,8 @@
 
 A producer finds files and sends their paths; workers receive them and send results; a writer prints
 these.  Every stream is bounded: the slowest part sets the pace, and a folder of any size takes
-little memory.  Observers see the progress, each as it likes: the log gets all of it, the display
-the latest.  SIGTERM or Ctrl-C: nothing more is produced, and what was is done; the exit status is
-1.  SIGHUP: all workers start over.
+little memory.  SIGTERM or Ctrl-C: nothing more is produced, and what was is done; the exit status
+is 1.  SIGHUP: all workers start over.
 
 A worker that is cancelled has lost nothing: a cancelled ``receive`` has taken no job, a cancelled
 ``send`` has sent no result, and the job in hand is kept in :attr:`Worker.job`.  See jobs_redis.py
@@ -19,10 +18,11 @@ import hashlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import IO, Any, NamedTuple
 
 import penstock
+from penstock import CancelScope
 from penstock.abc import UnreliableObjectReceiveStream, UnreliableObjectSendStream
 from penstock.streams.broadcast import BroadcastReceiveStream, BroadcastSendStream
 from penstock.streams.file import FileReadStream
@@ -35,37 +35,31 @@ class Result(NamedTuple):
     error: str = ""
 
 
+@dataclass
 class Worker:
     """Receives jobs, does them and sends the results, until there are no more jobs."""
 
-    def __init__(
-        self,
-        name: str,
-        jobs: UnreliableObjectReceiveStream[str],
-        results: UnreliableObjectSendStream[Result],
-        progress: BroadcastSendStream[str],
-    ) -> None:
-        self.name = name
-        self.jobs, self.results, self.progress = jobs, results, progress
-        #: What was received and has no result yet.
-        self.job: str | None = None
-        self._scope: penstock.CancelScope | None = None
+    name: str
+    jobs: UnreliableObjectReceiveStream[str]
+    results: UnreliableObjectSendStream[Result]
+    progress: BroadcastSendStream[str]
+    #: What was received and has no result yet.
+    job: str | None = None
+    scope: CancelScope | None = None
 
     async def run(self) -> None:
         async with self.jobs, self.results:
             while True:
-                with penstock.CancelScope() as scope:
-                    self._scope = scope
-                    await self._work()
-                    return
+                with CancelScope() as self.scope:
+                    return await self.work()
                 await self.progress.send(f"{self.name} starts over with {self.job}")
 
     def start_over(self) -> None:
         """Cancel what the worker is doing; it goes on with the job that it has in hand."""
-        if self._scope is not None:
-            self._scope.cancel("starting over")
+        if self.scope is not None:
+            self.scope.cancel("starting over")
 
-    async def _work(self) -> None:
+    async def work(self) -> None:
         while True:
             if self.job is None:
                 try:
@@ -90,19 +84,15 @@ async def digest_of(path: str) -> str:
     return digest.hexdigest()
 
 
-async def produce(
-    folder: str, jobs: MemoryObjectSendStream[str], scope: penstock.CancelScope
-) -> None:
-    """Send the path of every file, until all are sent or ``scope`` is cancelled."""
+async def produce(folder: str, jobs: MemoryObjectSendStream[str], stop: CancelScope) -> None:
+    """Send the path of every file, until all are sent or ``stop`` is cancelled."""
+    folders = os.walk(folder)
     async with jobs:
-        with scope:
-            for path in files_below(folder):
-                await jobs.send(path)
-
-
-def files_below(folder: str) -> Iterator[str]:
-    for directory, _, names in os.walk(folder):
-        yield from (os.path.join(directory, name) for name in sorted(names))
+        with stop:
+            while found := await penstock.to_thread.run_sync(next, folders, None):
+                directory, _, names = found
+                for name in sorted(names):
+                    await jobs.send(os.path.join(directory, name))
 
 
 async def write(results: MemoryObjectReceiveStream[Result]) -> None:
@@ -114,61 +104,42 @@ async def write(results: MemoryObjectReceiveStream[Result]) -> None:
                 print(f"{digest}  {path}", flush=True)
 
 
-async def log(progress: BroadcastReceiveStream[str], file: Any) -> None:
-    """See all there is to see: who sends waits until it has."""
+async def log(progress: BroadcastReceiveStream[str], file: IO[str]) -> None:
     async with progress:
         async for message in progress:
             print(message, file=file)
 
 
-async def display(progress: BroadcastReceiveStream[str]) -> None:
-    """Show the latest, a few times a second; what comes between is dropped."""
-    async with progress:
-        async for message in progress:
-            print(f"\r\x1b[K{message}", end="", file=sys.stderr, flush=True)
-            await penstock.sleep(0.25)
-        print(f"\r\x1b[K{progress.dropped} messages were not shown", file=sys.stderr)
+async def obey(workers: list[Worker], producing: CancelScope) -> None:
+    with penstock.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        async for signum in signals:
+            if signum == signal.SIGHUP:
+                for worker in workers:
+                    worker.start_over()
+            else:
+                producing.cancel("told to stop")
 
 
-async def obey(
-    signals: AsyncIterator[signal.Signals], workers: list[Worker], producing: penstock.CancelScope
-) -> None:
-    async for signum in signals:
-        if signum == signal.SIGHUP:
-            for worker in workers:
-                worker.start_over()
-        else:
-            producing.cancel("told to stop")
-
-
-async def main(folder: str, count: int, log_file: str, interactive: bool) -> bool:
+async def main(folder: str, count: int, log_file: IO[str]) -> bool:
     """Return whether nobody has stopped it."""
     send_jobs, jobs = penstock.create_memory_object_stream[str](count)
     send_results, results = penstock.create_memory_object_stream[Result](count)
     progress = BroadcastSendStream[str]()
-    # The last worker to close its clones ends the stream of results.
-    workers = [
-        Worker(f"worker {number}", jobs.clone(), send_results.clone(), progress)
-        for number in range(count)
-    ]
-    jobs.close()
-    send_results.close()
-    producing = penstock.CancelScope()
-    with (
-        open(log_file, "w") as file,
-        penstock.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals,
-    ):
-        async with penstock.create_task_group() as others:
-            control = others.start_soon(obey, signals, workers, producing)
-            others.start_soon(log, progress.subscribe(100), file)
-            if interactive:
-                others.start_soon(display, progress.subscribe(1, when_full="drop_oldest"))
-            async with progress, penstock.create_task_group() as tasks:
-                tasks.start_soon(produce, folder, send_jobs, producing)
-                for worker in workers:
-                    tasks.start_soon(worker.run)
-                tasks.start_soon(write, results)
-            control.cancel()  # all is done; the observers see the end of the progress
+    with jobs, send_results:  # the last worker to close its clones ends the stream of results
+        workers = [
+            Worker(f"worker {number}", jobs.clone(), send_results.clone(), progress)
+            for number in range(count)
+        ]
+    producing = CancelScope()
+    async with penstock.create_task_group() as others:
+        control = others.start_soon(obey, workers, producing)
+        others.start_soon(log, progress.subscribe(100), log_file)
+        async with progress, penstock.create_task_group() as tasks:
+            tasks.start_soon(produce, folder, send_jobs, producing)
+            for worker in workers:
+                tasks.start_soon(worker.run)
+            tasks.start_soon(write, results)
+        control.cancel()  # all is done; the log sees the end of the progress
     return not producing.cancelled_caught
 
 
@@ -182,8 +153,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("folder")
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--log", default=os.devnull, help="a file for all messages")
+    parser.add_argument("--log", default=os.devnull, help="a file for the progress")
     parser.add_argument("--backend", choices=BACKENDS, default="asyncio")
     options = parser.parse_args()
-    arguments = (options.folder, options.workers, options.log, sys.stderr.isatty())
-    raise SystemExit(not penstock.run(main, *arguments, **BACKENDS[options.backend]))
+    with open(options.log, "w") as log_file:
+        arguments = (options.folder, options.workers, log_file)
+        raise SystemExit(not penstock.run(main, *arguments, **BACKENDS[options.backend]))

@@ -25,11 +25,10 @@ from typing import Any
 import penstock
 from penstock.abc import ByteStream, SocketAttribute
 from penstock.streams.framed import FramedStream, LengthPrefixed
+from penstock.streams.memory import MemoryObjectSendStream
 
 MAX_FRAME = 1 << 20  # bytes
 MAX_CALLS = 100  # at once on one connection
-
-Function = Callable[..., Awaitable[Any]]
 
 
 class RemoteError(Exception):
@@ -56,13 +55,25 @@ class Messages:
 class Server:
     """Answers calls of the functions that it is given."""
 
-    def __init__(self, **functions: Function) -> None:
+    def __init__(self, **functions: Callable[..., Awaitable[Any]]) -> None:
         self.functions = functions
 
     async def handle(self, stream: ByteStream) -> None:
         """Serve one connection; each call is a task, which ends with it at the latest."""
         messages = Messages(stream)
         calls: dict[int, penstock.CancelScope] = {}
+
+        async def answer(number: int, function: str, arguments: list[Any]) -> None:
+            try:
+                with calls[number]:
+                    try:
+                        result = await self.functions[function](*arguments)
+                        await messages.send(id=number, result=result)
+                    except Exception as exc:  # also a result that is no JSON, or is too large
+                        await messages.send(id=number, error=f"{type(exc).__name__}: {exc}")
+            finally:
+                del calls[number]
+
         async with stream, penstock.create_task_group() as tasks:
             async for message in messages:
                 number = message["id"]
@@ -73,23 +84,8 @@ class Server:
                     await messages.send(id=number, error="too many calls at once")
                 else:
                     calls[number] = penstock.CancelScope()
-                    tasks.start_soon(self.answer, messages, message, calls)
+                    tasks.start_soon(answer, number, message["call"], message["arguments"])
             tasks.cancel_scope.cancel("the client has gone")
-
-    async def answer(
-        self, messages: Messages, message: Any, calls: dict[int, penstock.CancelScope]
-    ) -> None:
-        number = message["id"]
-        try:
-            with calls[number]:
-                try:
-                    function = self.functions[message["call"]]
-                    result = await function(*message["arguments"])
-                    await messages.send(id=number, result=result)
-                except Exception as exc:  # also a result that is no JSON, or is too large
-                    await messages.send(id=number, error=f"{type(exc).__name__}: {exc}")
-        finally:
-            del calls[number]
 
 
 class Client:
@@ -98,8 +94,7 @@ class Client:
     def __init__(self, stream: ByteStream) -> None:
         self.messages = Messages(stream)
         self.numbers = count(1)
-        self.waiting: dict[int, penstock.Event] = {}
-        self.answers: dict[int, Any] = {}
+        self.waiting: dict[int, MemoryObjectSendStream[Any]] = {}  # each for one answer
         self.lost = False
 
     async def call(self, function: str, *arguments: Any) -> Any:
@@ -109,37 +104,36 @@ class Client:
             RemoteError: It has failed.
             penstock.BrokenResourceError: The connection was lost; nobody knows what has happened.
         """
-        number = next(self.numbers)
-        self.waiting[number] = answered = penstock.Event()
-        try:
-            await self.messages.send(id=number, call=function, arguments=arguments)
-            if not self.lost:
-                await answered.wait()
-        except penstock.get_cancelled_exc_class():
-            with penstock.move_on_after(1, shield=True), suppress(penstock.BrokenResourceError):
-                await self.messages.send(id=number, cancel=True)
-            raise
-        finally:
-            del self.waiting[number]
-            answer = self.answers.pop(number, None)
-        if answer is None:
+        if self.lost:
             raise penstock.BrokenResourceError("the connection was lost")
+        number = next(self.numbers)
+        answered, answers = penstock.create_memory_object_stream[Any](1)
+        with answered, answers:
+            self.waiting[number] = answered
+            try:
+                await self.messages.send(id=number, call=function, arguments=arguments)
+                answer = await answers.receive()
+            except penstock.EndOfStream:
+                raise penstock.BrokenResourceError("the connection was lost") from None
+            except penstock.get_cancelled_exc_class():
+                with penstock.move_on_after(1, shield=True), suppress(penstock.BrokenResourceError):
+                    await self.messages.send(id=number, cancel=True)
+                raise
+            finally:
+                self.waiting.pop(number, None)
         if "error" in answer:
             raise RemoteError(answer["error"])
         return answer["result"]
 
     async def receive_answers(self) -> None:
         """Give the answers to those who wait for them, until the server ends the connection."""
-        try:
+        with suppress(penstock.BrokenResourceError, penstock.IncompleteRead):
             async for answer in self.messages:
-                if answer["id"] in self.waiting:  # else it has lost interest
-                    self.answers[answer["id"]] = answer
-                    self.waiting[answer["id"]].set()
-        except (penstock.BrokenResourceError, penstock.IncompleteRead):
-            pass  # the callers are told
+                if answered := self.waiting.pop(answer["id"], None):  # else it has lost interest
+                    answered.send_nowait(answer)
         self.lost = True
         for answered in self.waiting.values():
-            answered.set()
+            answered.close()
 
 
 @asynccontextmanager
