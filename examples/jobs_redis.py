@@ -19,16 +19,17 @@ import json
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 import redis.asyncio
 from jobs import Result, Worker
 
 import penstock
 from penstock.abc import UnreliableObjectReceiveStream, UnreliableObjectSendStream
-from penstock.streams.broadcast import BroadcastReceiveStream, BroadcastSendStream
+from penstock.streams.broadcast import BroadcastSendStream
 
 T = TypeVar("T")
 
@@ -46,12 +47,14 @@ def broker_errors() -> Iterator[None]:
         raise penstock.BrokenResourceError(str(exc)) from exc
 
 
+@dataclass
 class RedisSendStream(UnreliableObjectSendStream[T]):
     """Send what JSON can say to a Redis stream; wait while ``max_length`` items are there."""
 
-    def __init__(self, client: Any, key: str, max_length: int = 1000) -> None:
-        self.client, self.key, self.max_length = client, key, max_length
-        self.closed = False
+    client: redis.asyncio.Redis
+    key: str
+    max_length: int = 1000
+    closed: bool = False
 
     async def send(self, item: T) -> None:
         if self.closed:
@@ -71,24 +74,14 @@ class RedisReceiveStream(UnreliableObjectReceiveStream[T]):
     """Receive as one consumer of a group: each item goes to one of them.
 
     Receiving an item acknowledges the one before.  What was received and not acknowledged goes to
-    another consumer after ``claim_after`` seconds, which have to be more than any job takes.
-
-    Args:
-        name: Of the consumer; no two that live may have the same.
-        decode: Makes an item of what JSON says.
+    another consumer after ``claim_after`` seconds, which have to be more than any job takes.  No
+    two consumers that live may have the same ``name``.
     """
 
     def __init__(
-        self,
-        client: Any,
-        key: str,
-        group: str,
-        name: str,
-        claim_after: float = 60.0,
-        decode: Callable[[Any], T] = lambda item: item,
+        self, client: redis.asyncio.Redis, key: str, group: str, name: str, claim_after: float
     ) -> None:
-        self.client, self.key, self.group, self.name = client, key, group, name
-        self.claim_after, self.decode = claim_after, decode
+        self.client, self.key, self.who, self.claim_after = client, key, (group, name), claim_after
         self.closed = self.ended = False
         self.guard = penstock.ResourceGuard("receiving from")
         self.current: str | None = None  # the id of what was received last
@@ -98,7 +91,9 @@ class RedisReceiveStream(UnreliableObjectReceiveStream[T]):
         self.claim_at = 0.0
 
     @classmethod
-    async def join(cls, client: Any, key: str, group: str, name: str, **options: Any) -> Any:
+    async def join(
+        cls, client: redis.asyncio.Redis, key: str, group: str, name: str, claim_after: float = 60
+    ) -> "RedisReceiveStream[T]":
         """Make the stream and the group, unless they exist, and return a receiver."""
         with broker_errors():
             try:
@@ -106,18 +101,18 @@ class RedisReceiveStream(UnreliableObjectReceiveStream[T]):
             except redis.ResponseError as exc:
                 if "BUSYGROUP" not in str(exc):
                     raise
-        return cls(client, key, group, name, **options)
+        return cls(client, key, group, name, claim_after)
 
     async def receive(self) -> T:
         with self.guard, broker_errors():
             await self.acknowledge()
             while not self.ended:
-                entry = await self._take()
+                entries = await self.take()
                 if self.closed:
                     break
-                if entry is not None:
-                    self.current, fields = entry
-                    return self.decode(json.loads(fields["item"]))
+                if entries:
+                    self.current, fields = entries[0]
+                    return cast("T", json.loads(fields["item"]))
         raise penstock.ClosedResourceError if self.closed else penstock.EndOfStream
 
     async def acknowledge(self) -> None:
@@ -127,30 +122,31 @@ class RedisReceiveStream(UnreliableObjectReceiveStream[T]):
         if self.current is not None:
             with penstock.fail_after(PATIENCE, shield=True), broker_errors():
                 async with self.client.pipeline(transaction=True) as pipeline:
-                    pipeline.xack(self.key, self.group, self.current)
+                    pipeline.xack(self.key, self.who[0], self.current)
                     pipeline.xdel(self.key, self.current)  # so that XLEN is what is to be done
                     await pipeline.execute()
             self.current = None
 
-    async def _take(self) -> Any:
-        """Return the id and fields of an item; None if there is none for a while."""
-        who = (self.group, self.name)
+    async def take(self) -> list[Any]:
+        """Return id and fields of one item; nothing if there is none for a while."""
+        entries = []
         if self.unsure:
-            mine = entries_of(await self.client.xreadgroup(*who, {self.key: "0"}, count=1))
-            if mine:
-                return mine[0]
-        self.unsure = True
-        if penstock.current_time() >= self.claim_at:
-            _, claimed, *_ = await self.client.xautoclaim(
-                self.key, *who, int(self.claim_after * 1000), count=1
-            )
-            if claimed:
-                self.unsure = False
-                return claimed[0]
-            self.claim_at = penstock.current_time() + min(self.claim_after, 1.0)
-        new = entries_of(await self.client.xreadgroup(*who, {self.key: ">"}, count=1, block=BLOCK))
-        self.unsure = False
-        return new[0] if new else None
+            entries = await self.read("0")  # what is ours, and not acknowledged
+        if not entries:
+            self.unsure = True
+            if penstock.current_time() >= self.claim_at:
+                idle = int(self.claim_after * 1000)
+                entries = (await self.client.xautoclaim(self.key, *self.who, idle, count=1))[1]
+                if not entries:
+                    self.claim_at = penstock.current_time() + min(self.claim_after, 1.0)
+            entries = entries or await self.read(">")  # what is new
+            self.unsure = False
+        return entries
+
+    async def read(self, start: str) -> list[Any]:
+        streams: dict[Any, Any] = {self.key: start}
+        answer: Any = await self.client.xreadgroup(*self.who, streams, count=1, block=BLOCK)
+        return answer[0][1] if answer else []  # one stream, with its entries
 
     def end(self) -> None:
         """Let :meth:`receive` raise EndOfStream, within half a second."""
@@ -161,55 +157,40 @@ class RedisReceiveStream(UnreliableObjectReceiveStream[T]):
         self.closed = True
 
 
-def entries_of(answer: Any) -> list[Any]:
-    """Return the entries that XREADGROUP gave of one stream."""
-    if not answer:
-        return []
-    if isinstance(answer, dict):  # RESP 3
-        return list(next(iter(answer.values()))[0])
-    return list(answer[0][1])
-
-
-async def stop_when_told(
-    signals: AsyncIterator[signal.Signals], jobs: RedisReceiveStream[str]
-) -> None:
-    await anext(signals)
-    jobs.end()
-
-
-async def log(progress: BroadcastReceiveStream[str]) -> None:
-    async with progress:
-        async for message in progress:
-            print(message, flush=True)
-
-
-async def work(client: Any, name: str, claim_after: float) -> None:
-    jobs = await RedisReceiveStream.join(client, "jobs", "workers", name, claim_after=claim_after)
+async def work(client: redis.asyncio.Redis, name: str, claim_after: float) -> None:
+    jobs = await RedisReceiveStream[str].join(client, "jobs", "workers", name, claim_after)
     results = RedisSendStream[Result](client, "results")
     progress = BroadcastSendStream[str]()
-    with penstock.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with penstock.create_task_group() as tasks:
-            control = tasks.start_soon(stop_when_told, signals, jobs)
-            tasks.start_soon(log, progress.subscribe())
-            async with progress:
-                await progress.send(f"{name} is there")
-                await Worker(name, jobs, results, progress).run()
-            control.cancel()
+    messages = progress.subscribe()
+
+    async def log() -> None:
+        async for message in messages:
+            print(message, flush=True)
+
+    async def end_when_told() -> None:
+        with penstock.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            await anext(signals)
+            jobs.end()
+
+    async with messages, penstock.create_task_group() as tasks:
+        control = tasks.start_soon(end_when_told)
+        tasks.start_soon(log)
+        async with progress:
+            await progress.send(f"{name} is there")
+            await Worker(name, jobs, results, progress).run()
+        control.cancel()
 
 
-async def submit(client: Any, paths: list[str]) -> None:
+async def submit(client: redis.asyncio.Redis, paths: list[str]) -> None:
     async with RedisSendStream[str](client, "jobs") as jobs:
         for path in paths:
             await jobs.send(os.path.abspath(path))
 
 
-async def collect(client: Any, name: str, count: int) -> None:
+async def collect(client: redis.asyncio.Redis, name: str, count: int) -> None:
     """Print so many results, each once."""
-    results = await RedisReceiveStream.join(
-        client, "results", "collectors", name, decode=lambda item: Result(*item)
-    )
     seen: set[str] = set()
-    async with results:
+    async with await RedisReceiveStream[Any].join(client, "results", "collectors", name) as results:
         while len(seen) < count:
             path, digest, error = await results.receive()
             if path not in seen:
@@ -219,16 +200,13 @@ async def collect(client: Any, name: str, count: int) -> None:
 
 
 async def main(options: argparse.Namespace) -> None:
-    client = redis.asyncio.Redis(port=options.port, decode_responses=True)
-    try:
+    async with redis.asyncio.Redis(port=options.port, decode_responses=True) as client:
         if options.command == "work":
             await work(client, options.name, options.claim_after)
         elif options.command == "submit":
             await submit(client, options.paths)
         else:
             await collect(client, options.name, options.count)
-    finally:
-        await client.aclose()
 
 
 if __name__ == "__main__":
