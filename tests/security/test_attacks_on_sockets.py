@@ -7,7 +7,8 @@ import errno
 import signal
 import socket
 import struct
-import tempfile
+import subprocess
+import sys
 
 import pytest
 import unix_peers
@@ -74,13 +75,87 @@ async def test_sending_to_a_peer_that_has_gone_is_an_error_and_no_signal(peers):
         signal.signal(signal.SIGPIPE, before)
 
 
-async def test_sending_a_file_to_a_peer_that_has_gone_is_an_error():
-    async with connected() as (stream, peer):
+@pytest.mark.parametrize("peers", [connected, unix_peers.connected], ids=["tcp", "unix"])
+async def test_sending_a_file_to_a_peer_that_has_gone_is_an_error_and_no_signal(peers, tmp_path):
+    signals = []
+    before = signal.signal(signal.SIGPIPE, lambda *_: signals.append(1))
+    try:
+        (tmp_path / "file").write_bytes(b"x" * 1000)
+        async with peers() as (stream, peer):
+            peer.close()
+            with (tmp_path / "file").open("rb") as file:
+                with pytest.raises(penstock.BrokenResourceError) as caught:
+                    while True:
+                        await stream.send_file(file)
+                assert isinstance(caught.value.__cause__, OSError)
+        assert signals == []
+        signal.raise_signal(signal.SIGPIPE)  # which is not blocked
+        assert signals == [1]
+    finally:
+        signal.signal(signal.SIGPIPE, before)
+
+
+#: Sends to peers that have gone, in whatever way, with SIGPIPE at its default action.
+SENDS = """
+import signal, socket as stdlib, sys
+import penstock
+from penstock import socket
+
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+FILE = open(sys.argv[1], "rb")
+STREAMS = {
+    "send": lambda it: it.send(b"x"),
+    "send_many": lambda it: it.send_many([b"x", b"y"]),
+    "send_file": lambda it: it.send_file(FILE),
+    "send_fds": lambda it: it.send_fds(b"x", [0]),
+}
+SOCKETS = {
+    "send": lambda it: it.send(b"x"),
+    "send, flags": lambda it: it.send(b"x", socket.MSG_DONTWAIT),
+    "sendall": lambda it: it.sendall(b"x"),
+    "sendmsg": lambda it: it.sendmsg([b"x"]),
+    "sendto": lambda it: it.sendto(b"x", ("127.0.0.1", 9)),
+}
+
+def gone(family):
+    with stdlib.socket(family) as server:
+        server.bind(("127.0.0.1", 0) if family == socket.AF_INET else "")
+        server.listen()
+        sock = stdlib.socket(family)
+        sock.connect(server.getsockname())
+        peer, _ = server.accept()
         peer.close()
-        with tempfile.TemporaryFile() as file, pytest.raises(penstock.BrokenResourceError):
-            file.write(b"x" * 1000)
-            while True:
-                await stream.send_file(file)
+    return sock
+
+async def outcome_of(send, it):
+    try:
+        while True:
+            await send(it)
+    except (penstock.BrokenResourceError, OSError) as exc:
+        return type(exc).__name__
+
+async def main():
+    for name, send in STREAMS.items():
+        family = socket.AF_UNIX if name == "send_fds" else socket.AF_INET
+        kind = penstock.abc.UNIXSocketStream if name == "send_fds" else penstock.abc.SocketStream
+        async with await kind.from_socket(gone(family)) as stream:
+            print(name, await outcome_of(send, stream))
+    for name, send in SOCKETS.items():
+        with socket.from_stdlib_socket(gone(socket.AF_INET)) as sock:
+            print(name, await outcome_of(send, sock))
+
+penstock.run(main)
+"""
+
+
+def test_sending_to_a_peer_that_has_gone_ends_no_program_that_has_sigpipe_end_it(tmp_path):
+    (tmp_path / "file").write_bytes(b"x" * 1000)
+    command = [sys.executable, "-c", SENDS, str(tmp_path / "file")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    outcomes = [line.rsplit(" ", 1)[1] for line in done.stdout.splitlines()]
+    assert outcomes[:4] == ["BrokenResourceError"] * 4
+    assert outcomes[4:] == ["BrokenPipeError"] * 5
 
 
 async def test_name_longer_than_any_is_refused_before_work_is_done_for_it():

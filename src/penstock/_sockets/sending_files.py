@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import stat
 from collections.abc import Callable
 from operator import index
@@ -99,7 +100,7 @@ async def _send_regular(
             loaded = offset + size
         try:
             nbytes = registration.write_with(
-                os.sendfile, registration.fd, file.fileno(), offset, loaded - offset
+                _sendfile, registration.fd, file.fileno(), offset, loaded - offset
             )
         except OSError as exc:
             if exc.errno in OF_THE_FILE:
@@ -114,6 +115,20 @@ async def _send_regular(
             left -= nbytes
         else:  # somebody has made the file shorter
             break
+
+
+def _sendfile(out_fd: int, in_fd: int, offset: int, count: int) -> int:
+    """Make the call without SIGPIPE, for which it has no flag: an error is enough."""
+    if signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN:  # as Python sets it
+        return os.sendfile(out_fd, in_fd, offset, count)
+    there = signal.SIGPIPE in signal.sigpending()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGPIPE,))
+    try:
+        return os.sendfile(out_fd, in_fd, offset, count)
+    finally:
+        if not there and signal.SIGPIPE in signal.sigpending():
+            signal.sigwait((signal.SIGPIPE,))
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _is_in_memory(fd: int, offset: int, size: int) -> bool:

@@ -24,6 +24,8 @@ DONTWAIT = getattr(stdlib, "MSG_DONTWAIT", 0)
 NEVER_WAITING = DONTWAIT | stdlib.MSG_OOB | getattr(stdlib, "MSG_ERRQUEUE", 0)
 #: Received descriptors are not inherited by child programs, like every descriptor in Python.
 CLOEXEC = int(getattr(stdlib, "MSG_CMSG_CLOEXEC", 0))
+#: An error is enough where the peer is gone, also in a program that has SIGPIPE end it.
+NO_SIGNAL = int(getattr(stdlib, "MSG_NOSIGNAL", 0))
 NO_ROOM = -1
 
 
@@ -190,7 +192,7 @@ class TransferringSocket(WaitingSocket):
             ClosedResourceError: The socket was closed, before or during the call.
             OSError: The connection is broken, or the system has another complaint.
         """
-        return await self._send(flags, self._sock.send, data, flags)
+        return await self._send(flags, self._sock.send, data, flags | NO_SIGNAL)
 
     @overload
     async def sendto(self, data: ReadableBuffer, address: Any, /) -> int: ...
@@ -211,9 +213,9 @@ class TransferringSocket(WaitingSocket):
             OSError: As in :meth:`send`; and so are BusyResourceError and ClosedResourceError.
             ValueError: The host is a name.
         """
-        if args:
-            args = (*args[:-1], resolved(self._sock.family, args[-1]))
         flags = args[0] if len(args) > 1 else 0
+        if len(args) in (1, 2):
+            args = (flags | NO_SIGNAL, resolved(self._sock.family, args[-1]))
         return await self._send(flags, self._sock.sendto, data, *args, addressed=True)
 
     if sys.platform != "win32":
@@ -241,7 +243,8 @@ class TransferringSocket(WaitingSocket):
                     ClosedResourceError.
                 ValueError: The host is a name.
             """
-            args: tuple[Any, ...] = (list(buffers), list(ancdata), flags)  # for several tries
+            # As lists, for several tries.
+            args: tuple[Any, ...] = (list(buffers), list(ancdata), flags | NO_SIGNAL)
             if address is not None:
                 args += (resolved(self._sock.family, address),)
             return await self._send(flags, self._sock.sendmsg, *args, addressed=address is not None)
