@@ -62,7 +62,13 @@ def run(
 
 
 async def sleep(delay: float) -> None:
-    """Wait for ``delay`` seconds; 0 yields once.  If cancelled, stop waiting."""
+    """Wait for ``delay`` seconds; 0 yields once.  If cancelled, stop waiting.
+
+    Raises:
+        ValueError: ``delay`` is negative, or NaN.
+    """
+    if not delay >= 0:
+        raise ValueError(f"delay must be a non-negative number, not {delay!r}")
     await current_backend().sleep(delay)
 
 

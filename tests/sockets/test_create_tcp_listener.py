@@ -238,7 +238,7 @@ async def test_a_port_that_is_taken_at_another_address_is_given_up_for_another(
     monkeypatch.setattr(socket.socket, "bind", take_the_port_elsewhere)
     try:
         async with await penstock.create_tcp_listener(local_host="two.test") as multi:
-            assert len(in_the_way) == 1
+            assert in_the_way  # more than once where others use many ports
             port = port_of(multi)
             assert sorted(addresses_of(multi)) == [("127.0.0.1", port), ("127.0.0.2", port)]
     finally:

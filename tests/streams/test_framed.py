@@ -139,7 +139,7 @@ async def test_receive_many_takes_what_is_there():
     assert await stream.receive_many(10) == [b"c"]
     with pytest.raises(IncompleteRead):
         await stream.receive_many(10)
-    with pytest.raises(ValueError, match="max_frames must be at least 1, not 0"):
+    with pytest.raises(ValueError, match="max_frames must be a positive integer, not 0"):
         await stream.receive_many(0)
     with pytest.raises(TypeError, match="max_frames must be an integer, not '1'"):
         await stream.receive_many("1")

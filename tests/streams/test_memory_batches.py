@@ -139,7 +139,9 @@ async def test_receive_many_with_a_bad_limit(max_items):
     send, receive = create_memory_object_stream(1)
     with send, receive:
         send.send_nowait("kept")
-        with pytest.raises(ValueError, match=f"max_items must be at least 1, not {max_items}"):
+        with pytest.raises(
+            ValueError, match=f"max_items must be a positive integer, not {max_items}"
+        ):
             await receive.receive_many(max_items)
         assert receive.receive_nowait() == "kept"
 

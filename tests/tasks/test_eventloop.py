@@ -151,6 +151,12 @@ async def test_sleep_takes_its_time() -> None:
     assert 0.018 < penstock.current_time() - start < 5
 
 
+@pytest.mark.parametrize("delay", [-0.5, float("nan")])
+async def test_sleep_refuses_what_is_no_span_of_time(delay: float) -> None:
+    with pytest.raises(ValueError, match=f"delay must be a non-negative number, not {delay}"):
+        await penstock.sleep(delay)
+
+
 async def test_sleep_until_sleeps_until_then() -> None:
     deadline = penstock.current_time() + 0.02
     await penstock.sleep_until(deadline)

@@ -12,7 +12,7 @@ cdef Py_ssize_t positive(str name, object number) except -1:
         raise TypeError(f"{name} must be an integer, not {number!r}")
     count = PyNumber_AsSsize_t(number, NULL)  # clips what is too large
     if count < 1:
-        raise ValueError(f"{name} must be at least 1, not {number}")
+        raise ValueError(f"{name} must be a positive integer, not {number}")
     return count
 
 

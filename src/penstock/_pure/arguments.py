@@ -21,7 +21,7 @@ def positive(name: str, number: int) -> int:
     if not isinstance(number, int):
         raise TypeError(f"{name} must be an integer, not {number!r}")
     if number < 1:
-        raise ValueError(f"{name} must be at least 1, not {number}")
+        raise ValueError(f"{name} must be a positive integer, not {number}")
     return number
 
 

@@ -11,13 +11,21 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
+from penstock._arguments import not_negative
 from penstock._backends import current_backend
 from penstock._hotpath import Registration
 from penstock._readiness import poller_of
 from penstock._sockets.accepting import ListeningSocket
 from penstock._sockets.adopting import check_socket, give_back
 from penstock._sockets.options import TCPOptions
-from penstock._sockets.resolving import AddressInfo, Host, check_port, resolve, show_address
+from penstock._sockets.resolving import (
+    AddressInfo,
+    Host,
+    check_family,
+    check_port,
+    resolve,
+    show_address,
+)
 from penstock._sockets.unix_listening import UNIXListener
 from penstock.abc import SocketStream
 from penstock.abc._sockets import plain_address
@@ -69,14 +77,8 @@ async def create_tcp_listener(
         ValueError: An argument is out of range.
     """
     check_port("local_port", local_port)
-    if not isinstance(backlog, int):
-        raise TypeError(f"backlog must be an integer, not {backlog!r}")
-    if backlog < 0:
-        raise ValueError(f"backlog cannot be negative: {backlog}")
-    if not isinstance(family, int):
-        raise TypeError(f"family must be an integer, not {family!r}")
-    if family not in (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6):
-        raise ValueError(f"family must be AF_INET, AF_INET6 or AF_UNSPEC, not {family!r}")
+    not_negative("backlog", backlog)
+    check_family(family)
     options = TCPOptions(nodelay, keepalive, user_timeout, send_buffer_size, receive_buffer_size)
     backend = current_backend()
     while not backend.budget.spend():

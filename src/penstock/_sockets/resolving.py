@@ -19,6 +19,7 @@ from penstock.abc._sockets import IPSockAddrType, plain_address
 __all__ = (
     "AddressInfo",
     "Host",
+    "check_family",
     "check_host",
     "check_port",
     "getaddrinfo",
@@ -49,6 +50,19 @@ def check_port(name: str, port: object, lowest: int = 0) -> None:
         raise TypeError(f"{name} must be an integer, not {port!r}")
     if not lowest <= port <= 65535:
         raise ValueError(f"{name} must be between {lowest} and 65535, not {port}")
+
+
+def check_family(family: object) -> None:
+    """Check an address family to look for.
+
+    Raises:
+        TypeError: It is not an integer.
+        ValueError: It is neither that of IPv4 or IPv6 nor AF_UNSPEC.
+    """
+    if not isinstance(family, int):
+        raise TypeError(f"family must be an integer, not {family!r}")
+    if family not in (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6):
+        raise ValueError(f"family must be AF_INET, AF_INET6 or AF_UNSPEC, not {family!r}")
 
 
 def check_host(host: object) -> None:

@@ -15,6 +15,7 @@ from operator import index
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from penstock import to_thread
+from penstock._arguments import not_negative
 
 if TYPE_CHECKING:
     from penstock._sockets.stream import ConnectedSocketStream
@@ -46,9 +47,9 @@ async def send_file(
     """Send the bytes of a file; see :meth:`penstock.abc.SocketStream.send_file`."""
     if isinstance(file, io.TextIOBase) or not hasattr(file, "read"):
         raise TypeError(f"expected a binary file object, not {file!r}")
-    offset = _check_count("offset", offset)
+    offset = index(not_negative("offset", offset))
     if count is not None:
-        count = _check_count("count", count)
+        count = index(not_negative("count", count))
     if not getattr(file, "readable", lambda: True)():
         raise ValueError(f"expected a file open for reading, not {file!r}")
     registration = stream._registration
@@ -66,14 +67,6 @@ async def send_file(
         await _send_read(stream, file, offset, count)
     registration.total = registration.sent
     return registration.sent
-
-
-def _check_count(name: str, value: object) -> int:
-    if not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer, not {value!r}")
-    if value < 0:
-        raise ValueError(f"{name} cannot be negative: {value}")
-    return index(value)
 
 
 def _regular_size(file: IO[bytes]) -> int:

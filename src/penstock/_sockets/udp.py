@@ -16,7 +16,7 @@ from penstock._readiness import poller_of
 from penstock._sockets import multicast
 from penstock._sockets.adopting import check_socket, give_back
 from penstock._sockets.datagrams import ConnectedUDPDatagrams, UDPDatagrams
-from penstock._sockets.resolving import Host, check_port, resolve, show_address
+from penstock._sockets.resolving import Host, check_family, check_port, resolve, show_address
 from penstock.abc import ConnectedUDPSocket, UDPSocket
 
 __all__ = (
@@ -103,7 +103,7 @@ async def create_udp_socket(
         TypeError: An argument is of the wrong type.
         ValueError: Neither ``family`` nor ``local_host`` was given, or a number is out of range.
     """
-    _check_family(family)
+    check_family(family)
     if family == socket.AF_UNSPEC and not local_host:
         raise ValueError('Either "family" or "local_host" must be given')
     check_port("local_port", local_port)
@@ -154,7 +154,7 @@ async def create_connected_udp_socket(
     check_port("remote_port", remote_port, lowest=1)
     if remote_host is None:  # which would stand for this machine
         raise TypeError("host must be a string or an IP address, not None")
-    _check_family(family)
+    check_family(family)
     check_port("local_port", local_port)
     options = UDPOptions(reuse_port, broadcast, multicast_interface, multicast_ttl, multicast_loop)
     backend = current_backend()
@@ -179,13 +179,6 @@ async def create_connected_udp_socket(
         del failed  # this frame is in its traceback
 
 
-def _check_family(family: int) -> None:
-    if not isinstance(family, int):
-        raise TypeError(f"family must be an integer, not {family!r}")
-    if family not in (socket.AF_UNSPEC, *INTERNET):
-        raise ValueError(f"family must be AF_INET, AF_INET6 or AF_UNSPEC, not {family!r}")
-
-
 async def _local_address(
     backend: Backend, family: int, host: Host | None, port: int
 ) -> tuple[int, Any]:
@@ -203,17 +196,17 @@ def _open(
         sock.setblocking(False)
         options.apply(sock)
         if local is not None:
-            _do(sock.bind, local)
+            _with_address(sock.bind, local)
         if remote is not None:
-            _do(sock.connect, remote)
+            _with_address(sock.connect, remote)
         return poller_of(backend).register(sock)
     except BaseException:
         sock.close()
         raise
 
 
-def _do(call: Callable[[Any], None], address: Any) -> None:
-    """Bind or connect; what is said about the address names it."""
+def _with_address(call: Callable[[Any], None], address: Any) -> None:
+    """Bind or connect; an error names the address."""
     try:
         call(address)
     except OSError as exc:

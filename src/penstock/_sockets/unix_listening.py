@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 
+from penstock._arguments import not_negative
 from penstock._backends import Backend, current_backend
 from penstock._hotpath import Registration
 from penstock._readiness import poller_of
@@ -76,10 +77,7 @@ async def create_unix_listener(
     address = address_of(path)
     check_kind(kind)
     _check_mode(mode, address)
-    if not isinstance(backlog, int):
-        raise TypeError(f"backlog must be an integer, not {backlog!r}")
-    if backlog < 0:
-        raise ValueError(f"backlog cannot be negative: {backlog}")
+    not_negative("backlog", backlog)
     backend = current_backend()
     while not backend.budget.spend():
         await backend.settle()

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Collection
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
+from penstock._arguments import not_negative, positive
 from penstock._backends import Backend
 from penstock._exceptions import BrokenResourceError
 from penstock._hotpath import Registration
@@ -68,8 +69,8 @@ class ConnectedUNIXStream(ConnectedSocketStream, UNIXSocketStream):
     _largest = LARGEST_CALL
 
     async def receive_fds(self, msglen: int, maxfds: int) -> tuple[bytes, list[int]]:
-        _check_count("msglen", msglen, 0, "msglen must be a non-negative integer")
-        _check_count("maxfds", maxfds, 1, "maxfds must be a positive integer")
+        not_negative("msglen", msglen)
+        positive("maxfds", maxfds)
         message, ancillary, flags, _ = await self._read_with(
             self._registration.sock.recvmsg, min(msglen, self._largest), room_for(maxfds), CLOEXEC
         )
@@ -190,7 +191,7 @@ class MessageStream(ConnectedUNIXStream):
             TypeError: ``max_bytes`` is not an integer.
             ValueError: ``max_bytes`` is below 1.
         """
-        _check_count("max_bytes", max_bytes, 1, "max_bytes must be a positive integer")
+        positive("max_bytes", max_bytes)
         message, ancillary, flags, _ = await self._read_with(
             self._registration.sock.recvmsg, min(max_bytes, self._largest), _room_for_time()
         )
@@ -270,11 +271,3 @@ class MessageStream(ConnectedUNIXStream):
 
 def _room_for_time() -> int:
     return socket.CMSG_SPACE(16)  # so that there is none left for descriptors
-
-
-def _check_count(name: str, count: int, lowest: int, text: str) -> None:
-    """Check a number of bytes or descriptors; ``text`` is what AnyIO says."""
-    if not isinstance(count, int):
-        raise TypeError(f"{name} must be an integer, not {count!r}")
-    if count < lowest:
-        raise ValueError(f"{text}, not {count}")

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from penstock._arguments import positive
 from penstock._exceptions import (
     BrokenResourceError,
     ClosedResourceError,
@@ -232,10 +233,7 @@ class FromAsyncioStreams(ByteStream):
         return self._partial
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
-        if not isinstance(max_bytes, int):
-            raise TypeError(f"max_bytes must be an integer, not {max_bytes!r}")
-        if max_bytes < 1:
-            raise ValueError(f"max_bytes must be a positive integer, not {max_bytes}")
+        positive("max_bytes", max_bytes)
         if self._closed:
             raise ClosedResourceError
         with self._receiving:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 import trio
 from trio.lowlevel import checkpoint
 
+from penstock._arguments import positive
 from penstock._descriptors import notify_closing, wait_writable
 from penstock._exceptions import (
     BrokenResourceError,
@@ -123,10 +124,7 @@ class FromTrioStream(ByteStream):
         self.stream: trio.abc.Stream = stream
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
-        if not isinstance(max_bytes, int):
-            raise TypeError(f"max_bytes must be an integer, not {max_bytes!r}")
-        if max_bytes < 1:
-            raise ValueError(f"max_bytes must be a positive integer, not {max_bytes}")
+        positive("max_bytes", max_bytes)
         with _translated("reading from"):
             data = await self.stream.receive_some(max_bytes)
         if not data:

@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Lock
 from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
+from penstock._arguments import positive
 from penstock._backends import current_backend
 from penstock._exceptions import BrokenResourceError, ClosedResourceError, EndOfStream
 from penstock._fileio.threads import finish_in_thread, open_in_thread
@@ -198,9 +199,7 @@ class FileReadStream(_FileStream, ByteReceiveStream):
             TypeError: ``max_bytes`` is not an integer.
             ValueError: ``max_bytes`` is below 1.
         """
-        max_bytes = index(max_bytes)
-        if max_bytes < 1:
-            raise ValueError(f"max_bytes must be a positive integer, not {max_bytes}")
+        max_bytes = positive("max_bytes", index(max_bytes))
         with self._guard:
             self._check_open()
             backend = current_backend()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from operator import index
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
+from penstock._arguments import positive
 from penstock._exceptions import BrokenResourceError, EndOfStream, FrameTooLarge, IncompleteRead
 from penstock.abc import (
     AnyByteReceiveStream,
@@ -252,10 +253,7 @@ class FramedReceiveStream(_Framed, ObjectReceiveStream[bytes]):
 
         What :meth:`receive` raises about the first frame is raised here as well.
         """
-        if not isinstance(max_frames, int):
-            raise TypeError(f"max_frames must be an integer, not {max_frames!r}")
-        if max_frames < 1:
-            raise ValueError(f"max_frames must be at least 1, not {max_frames}")
+        positive("max_frames", max_frames)
         frames = [await self.receive()]
         while len(frames) < max_frames and (frame := self._take()) is not None:
             frames.append(frame)

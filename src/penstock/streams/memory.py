@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, NoReturn, Self, TypeVar
 
+from penstock._arguments import positive
 from penstock._backends import Backend, bound_backend, current_backend
 from penstock._exceptions import (
     BrokenResourceError,
@@ -376,10 +377,7 @@ class MemoryObjectReceiveStream(_End, ObjectReceiveStream[T_co], Generic[T_co]):
             TypeError: ``max_items`` is not an integer.
             ValueError: ``max_items`` is below 1.
         """
-        if not isinstance(max_items, int):
-            raise TypeError(f"max_items must be an integer, not {max_items!r}")
-        if max_items < 1:
-            raise ValueError(f"max_items must be at least 1, not {max_items}")
+        positive("max_items", max_items)
         items: list[T_co] = [] if self._closed else self._queue.get_many(max_items)
         if not items:
             items.append(await self._receive_slowly())

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeAlias
 
+from penstock._arguments import positive
 from penstock._backends import current_backend
 from penstock._exceptions import (
     BrokenResourceError,
@@ -24,7 +25,6 @@ from penstock._exceptions import (
 from penstock._octets import octets_of
 from penstock._synchronization import Event
 from penstock.abc import ByteStream
-from penstock.testing._line import positive
 from penstock.testing._resets import connection_reset, reset
 
 if TYPE_CHECKING:

@@ -26,16 +26,7 @@ from penstock.testing._resets import ResetAttribute, connection_reset
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ("Line", "SendingEnd", "positive")
-
-
-def positive(name: str, number: int) -> int:
-    """Return ``number``, which must be an integer of at least 1."""
-    if not isinstance(number, int):
-        raise TypeError(f"{name} must be an integer, not {number!r}")
-    if number < 1:
-        raise ValueError(f"{name} must be at least 1, not {number}")
-    return number
+__all__ = ("Line", "SendingEnd")
 
 
 class Line:

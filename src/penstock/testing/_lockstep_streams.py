@@ -5,10 +5,11 @@ Nothing brings deadlocks to light as these do: whoever sends while nobody receiv
 
 from __future__ import annotations
 
+from penstock._arguments import positive
 from penstock._backends import current_backend
 from penstock._exceptions import BrokenResourceError, ClosedResourceError
 from penstock.abc import ByteReceiveStream
-from penstock.testing._line import Line, SendingEnd, positive
+from penstock.testing._line import Line, SendingEnd
 from penstock.testing._memory_streams import MemoryStream
 
 __all__ = (

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from penstock._arguments import positive
 from penstock._backends import current_backend
 from penstock._exceptions import BrokenResourceError, ClosedResourceError, EndOfStream, WouldBlock
 from penstock._octets import octets_of
 from penstock.abc import ByteReceiveStream
 from penstock.streams.stapled import StapledByteStream
-from penstock.testing._line import Line, SendingEnd, positive
+from penstock.testing._line import Line, SendingEnd
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

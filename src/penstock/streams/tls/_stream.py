@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from penstock import to_thread
+from penstock._arguments import positive
 from penstock._backends import Backend, current_backend
 from penstock._exceptions import (
     BrokenResourceError,
@@ -160,10 +161,7 @@ class TLSStream(ByteStream):
     # -- receiving -------------------------------------------------------------------------
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
-        if not isinstance(max_bytes, int):
-            raise TypeError(f"max_bytes must be an integer, not {max_bytes!r}")
-        if max_bytes < 1:
-            raise ValueError(f"max_bytes must be a positive integer, not {max_bytes}")
+        positive("max_bytes", max_bytes)
         if self._closed:
             raise ClosedResourceError
         if self._reading:
