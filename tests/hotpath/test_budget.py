@@ -305,11 +305,21 @@ class PlainHolder:
         self.flag = flag
 
 
+def flag_probe(twin, variables):
+    def ask():
+        try:
+            return variables["owner"].holder.flag
+        except (AttributeError, KeyError):
+            return True
+
+    return twin.FlagProbe(ask, variables, "owner", "holder", "flag")
+
+
 @pytest.mark.parametrize("owner", [SlottedOwner, PlainOwner])
 @pytest.mark.parametrize("holder", [SlottedHolder, PlainHolder])
 def test_flag_probe_follows_what_is_there_now(twin, owner, holder):
     variables = {}
-    probe = twin.FlagProbe(variables, "owner", "holder", "flag")
+    probe = flag_probe(twin, variables)
     budget = twin.ReadyBudget(probe=probe)
     assert probe() is budget.alert is True  # nobody there
     for _ in range(2):
@@ -332,7 +342,7 @@ def test_flag_probe_follows_what_is_there_now(twin, owner, holder):
 
 def test_flag_probe_is_not_misled_by_objects_of_other_types(twin):
     variables = {}
-    probe = twin.FlagProbe(variables, "owner", "holder", "flag")
+    probe = flag_probe(twin, variables)
     for flag in (False, True, False):
         for owner in (SlottedOwner, PlainOwner):
             for holder in (PlainHolder, SlottedHolder):
@@ -347,9 +357,7 @@ def test_flag_probe_lets_other_errors_out(twin):
         def flag(self):
             raise ZeroDivisionError
 
-    budget = twin.ReadyBudget(
-        probe=twin.FlagProbe({"owner": PlainOwner(Holder())}, "owner", "holder", "flag")
-    )
+    budget = twin.ReadyBudget(probe=flag_probe(twin, {"owner": PlainOwner(Holder())}))
     with pytest.raises(ZeroDivisionError):
         budget.spend()
     assert budget.left == 256
@@ -357,14 +365,12 @@ def test_flag_probe_lets_other_errors_out(twin):
 
 def test_flag_probe_wants_a_dictionary(twin):
     with pytest.raises(TypeError, match="variables must be a dictionary, not list"):
-        twin.FlagProbe([], "owner", "holder", "flag")
+        flag_probe(twin, [])
 
 
 def test_flag_probe_that_refers_to_its_budget_is_collected(twin):
     variables = {}
-    variables["budget"] = twin.ReadyBudget(
-        probe=twin.FlagProbe(variables, "owner", "holder", "flag")
-    )
+    variables["budget"] = twin.ReadyBudget(probe=flag_probe(twin, variables))
     variables["gone"] = gone = SlottedSet()
     seen = weakref.ref(gone)
     del variables, gone

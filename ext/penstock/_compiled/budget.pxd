@@ -2,6 +2,7 @@ cdef class FlagProbe:
     # I1  holder_at is where an object of the type owners has its slot of the name holder, flag_at
     #     where one of the type holders has that of the name flag; while there are none, these
     #     types are None
+    cdef object _ask
     cdef dict _variables
     cdef object _key
     cdef object _holder
@@ -12,7 +13,7 @@ cdef class FlagProbe:
     cdef Py_ssize_t _flag_at
 
     cdef bint look(self) except -1
-    cdef bint look_by_name(self) except -1
+    cdef bint ask(self) except -1
 
 
 cdef class ReadyBudget:

@@ -46,9 +46,10 @@ cdef enum:
 
 @cython.final
 cdef class FlagProbe:
-    def __init__(self, variables, key, holder, flag):
+    def __init__(self, ask, variables, key, holder, flag):
         if type(variables) is not dict:
             raise TypeError(f"variables must be a dictionary, not {type(variables).__name__}")
+        self._ask = ask
         self._variables = variables
         self._key = key
         self._holder = holder
@@ -58,7 +59,6 @@ cdef class FlagProbe:
         return self.look()
 
     cdef bint look(self) except -1:
-        # To read the slots where they are takes 5 ns, to ask for them by name 42.
         cdef PyObject* owner = PyDict_GetItemWithError(self._variables, self._key)
         cdef PyObject* holder
         if owner is not NULL and TYPE_OF(owner) is <PyObject*>self._owners:
@@ -69,16 +69,13 @@ cdef class FlagProbe:
                 and READ_SLOT(holder, self._flag_at) is Py_False
             ):
                 return False
-        return self.look_by_name()
+        return self.ask()
 
-    cdef bint look_by_name(self) except -1:
-        """Answer, and note where the slots are, if it is slots."""
-        try:
-            owner = self._variables[self._key]
-            holder = getattr(owner, self._holder)
-            flag = bool(getattr(holder, self._flag))
-        except (AttributeError, KeyError):
-            return True
+    cdef bint ask(self) except -1:
+        """Let Python answer, and note where the slots are, if it is slots."""
+        cdef bint flag = self._ask()
+        owner = self._variables.get(self._key)
+        holder = getattr(owner, self._holder, None)
         self._owners = self._holders = None
         self._holder_at = slot_offset(type(owner), self._holder)
         self._flag_at = slot_offset(type(holder), self._flag)

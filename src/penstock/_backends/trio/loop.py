@@ -89,8 +89,15 @@ def _cancellation_probe() -> Callable[[], bool]:
     if isinstance(getattr(_status(current_task()), "effectively_cancelled", None), bool):
         # What this thread has in there: the same dictionary as long as the thread lives.
         variables = vars(trio._core._run.GLOBAL_RUN_CONTEXT)
-        # Outside Trio's tasks it says yes: whoever declines then will say so.
-        return FlagProbe(variables, "task", "_cancel_status", "effectively_cancelled")
+
+        def is_cancelled() -> bool:
+            try:
+                flag: bool = variables["task"]._cancel_status.effectively_cancelled
+            except (AttributeError, KeyError):
+                return True  # no task of Trio's: whoever declines then will say so
+            return flag
+
+        return FlagProbe(is_cancelled, variables, "task", "_cancel_status", "effectively_cancelled")
     return lambda: trio.current_effective_deadline() == -math.inf
 
 
