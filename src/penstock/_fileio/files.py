@@ -153,9 +153,14 @@ class AsyncFile(AsyncResource, Generic[AnyStr]):
         return cast("int", await self._call(self._fp.truncate, size))
 
     async def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Change where the file is, and return that.
+        """Change where the file is, and return that, counted from its beginning.
 
         If cancelled, it is where it was, or the thread is waited for.
+
+        Args:
+            offset: In bytes; of a text file, what :meth:`tell` has returned, or 0.
+            whence: What it is counted from: ``os.SEEK_SET`` (the beginning), ``SEEK_CUR`` (where
+                it is) or ``SEEK_END``.
         """
         return cast("int", await self._call(self._fp.seek, offset, whence))
 

@@ -43,13 +43,21 @@ class LookupPart(PurePathPart):
 
     @classmethod
     async def cwd(cls, *, limiter: CapacityLimiter | None = None) -> Self:
-        """Return the current directory.  If cancelled, the answer is not waited for."""
+        """Return the current directory.  If cancelled, the answer is not waited for.
+
+        Args:
+            limiter: What bounds the threads that calls of the path run in, this one too; None:
+                the default limiter.
+        """
         path = await run_sync(SyncPath.cwd, abandon_on_cancel=True, limiter=limiter)
         return cls(path, limiter=limiter)
 
     @classmethod
     async def home(cls, *, limiter: CapacityLimiter | None = None) -> Self:
         """Return the home directory.  If cancelled, the answer is not waited for.
+
+        Args:
+            limiter: As for :meth:`cwd`.
 
         Raises:
             RuntimeError: It cannot be found out.

@@ -30,10 +30,11 @@ T = TypeVar("T")
 class Path(LookupPart):
     """A path of the file system: :class:`pathlib.Path`, whose blocking methods are awaited.
 
-    It has the methods that the running Python's has, and raises what that raises.  Methods that
-    return a path return one of this class, and those that list directories return async
-    iterators; :meth:`open` returns an :class:`AsyncFile`.  It equals a :class:`pathlib.Path` that
-    is the same path, and goes wherever an :class:`os.PathLike` does.
+    It has the methods that the running Python's has, which take the same arguments and raise the
+    same errors, above all ``OSError``.  Methods that return a path return one of this class, and
+    those that list directories return async iterators; :meth:`open` returns an
+    :class:`AsyncFile`.  It equals a :class:`pathlib.Path` that is the same path, and goes wherever
+    an :class:`os.PathLike` does.
 
     A call that changes something is waited for once it has begun, even if it is cancelled.  One
     that only asks is not.
@@ -78,6 +79,13 @@ class Path(LookupPart):
 
         If cancelled before a thread is free, nothing was opened.  If cancelled later, the thread
         is waited for and the file is closed; what ``mode`` has done to it remains.
+
+        Args:
+            mode: As for :func:`penstock.open_file`, as are the others.
+            buffering: 0: none; 1: by lines; more: how many bytes; -1: as is usual.
+            encoding: Of a text file; None: the locale's.
+            errors: What becomes of what cannot be coded.
+            newline: What ends a line.
         """
         opening = partial(self._path.open, mode, buffering, encoding, errors, newline)
         return AsyncFile(await open_in_thread(opening, self._limiter), limiter=self._limiter)
@@ -97,6 +105,11 @@ class Path(LookupPart):
             """Return what is in the text file.
 
             If cancelled before it has begun, nothing has happened; later, it is waited for.
+
+            Args:
+                encoding: How characters are coded; None: the locale's way.
+                errors: What becomes of what cannot be coded; None: ``"strict"``, an error.
+                newline: What ends a line, as for :func:`open`; None: any end, read as a newline.
             """
             return await self._do(self._path.read_text, encoding, errors, newline)
 
@@ -106,6 +119,10 @@ class Path(LookupPart):
             """Return what is in the text file.
 
             If cancelled before it has begun, nothing has happened; later, it is waited for.
+
+            Args:
+                encoding: How characters are coded; None: the locale's way.
+                errors: What becomes of what cannot be coded; None: ``"strict"``, an error.
             """
             return await self._do(self._path.read_text, encoding, errors)
 
@@ -126,6 +143,12 @@ class Path(LookupPart):
         """Put ``data`` into the text file, in place of what is there, and return its length.
 
         If cancelled before it has begun, nothing has happened; later, it is waited for.
+
+        Args:
+            data: The text.
+            encoding: How characters are coded; None: the locale's way.
+            errors: What becomes of what cannot be coded; None: ``"strict"``, an error.
+            newline: What a newline becomes, as for :func:`open`; None: the system's end of line.
         """
         return await self._do(self._path.write_text, data, encoding, errors, newline)
 
@@ -135,6 +158,10 @@ class Path(LookupPart):
         """Make the file, or note that it was modified now.
 
         If cancelled before it has begun, nothing has happened; later, it is waited for.
+
+        Args:
+            mode: Permissions of a new file; the umask is taken off.
+            exist_ok: False: FileExistsError, if it is there.
         """
         await self._do(self._path.touch, mode, exist_ok)
 
@@ -151,6 +178,12 @@ class Path(LookupPart):
             """Make the directory.
 
             If cancelled before it has begun, nothing has happened; later, it is waited for.
+
+            Args:
+                mode: Permissions; the umask is taken off.
+                parents: Whether the directories above it are made as well.
+                exist_ok: Whether it may be there already; else FileExistsError.
+                parent_mode: Permissions of the directories above it; None: the usual ones.
             """
             await self._do(self._path.mkdir, mode, parents, exist_ok, parent_mode=parent_mode)
 
@@ -162,6 +195,11 @@ class Path(LookupPart):
             """Make the directory.
 
             If cancelled before it has begun, nothing has happened; later, it is waited for.
+
+            Args:
+                mode: Permissions; the umask is taken off.
+                parents: Whether the directories above it are made as well.
+                exist_ok: Whether it may be there already; else FileExistsError.
             """
             await self._do(self._path.mkdir, mode, parents, exist_ok)
 
@@ -169,6 +207,10 @@ class Path(LookupPart):
         """Make it a symbolic link to ``target``.
 
         If cancelled before it has begun, nothing has happened; later, it is waited for.
+
+        Args:
+            target: A path; a relative one counts from where the link is.
+            target_is_directory: On Windows, whether the link is to a directory.
         """
         await self._do(self._path.symlink_to, plain(target), target_is_directory)
 
@@ -192,6 +234,9 @@ class Path(LookupPart):
         """Give it another name, and return that.
 
         If cancelled before it has begun, nothing has happened; later, it is waited for.
+
+        Args:
+            target: The name.  On Windows nothing may have it: FileExistsError.
         """
         return self.with_segments(await self._do(self._path.rename, plain(target)))
 
@@ -199,6 +244,9 @@ class Path(LookupPart):
         """Give it another name, in place of what has that, and return it.
 
         If cancelled before it has begun, nothing has happened; later, it is waited for.
+
+        Args:
+            target: The name.
         """
         return self.with_segments(await self._do(self._path.replace, plain(target)))
 
@@ -265,6 +313,9 @@ class Path(LookupPart):
         """Remove the file.
 
         If cancelled before it has begun, nothing has happened; later, it is waited for.
+
+        Args:
+            missing_ok: False: FileNotFoundError, if it is not there.
         """
         await self._do(self._path.unlink, missing_ok)
 
@@ -279,6 +330,10 @@ class Path(LookupPart):
         """Change the permissions.
 
         If cancelled before it has begun, nothing has happened; later, it is waited for.
+
+        Args:
+            mode: As for :func:`os.chmod`.
+            follow_symlinks: False: those of a symbolic link itself, where the system has them.
         """
         await self._do(self._path.chmod, mode, follow_symlinks=follow_symlinks)
 
@@ -286,6 +341,9 @@ class Path(LookupPart):
         """Change the permissions of a symbolic link itself.
 
         If cancelled before it has begun, nothing has happened; later, it is waited for.
+
+        Args:
+            mode: As for :func:`os.chmod`.
         """
         await self._do(self._path.lchmod, mode)
 

@@ -176,6 +176,11 @@ class SocketStream(_SocketProvider, ByteStream):
     def getsockopt(self, level: int, option: int, buffersize: int = 0) -> int | bytes:
         """Return an option of the socket, as :meth:`socket.socket.getsockopt` does.
 
+        Args:
+            level: Such as ``SOL_SOCKET``.
+            option: Such as ``SO_RCVBUF``.
+            buffersize: How many bytes the option has at most; 0: it is an integer.
+
         Raises:
             ClosedResourceError: The stream was closed.
             OSError: The system has no such option for it.
@@ -189,6 +194,12 @@ class SocketStream(_SocketProvider, ByteStream):
 
     def setsockopt(self, level: int, option: int, value: Any, length: int | None = None) -> None:
         """Set an option of the socket, as :meth:`socket.socket.setsockopt` does.
+
+        Args:
+            level: Such as ``SOL_SOCKET``.
+            option: Such as ``SO_RCVBUF``.
+            value: An integer, or the bytes of the option; None: a null pointer.
+            length: With None, how many bytes it stands for.
 
         Raises:
             ClosedResourceError: The stream was closed.

@@ -69,6 +69,9 @@ class UnreliableObjectReceiveStream(Generic[T_co], AsyncResource, TypedAttribute
         If cancelled, no item was taken.
 
         Raises:
+            BrokenResourceError: The stream is broken.
+            BusyResourceError: Another task is receiving, where only one may.
+            ClosedResourceError: The stream was closed, before or during the call.
             EndOfStream: The peer has sent its last item.
         """
 
@@ -90,7 +93,7 @@ class UnreliableObjectSendStream(Generic[T_contra], AsyncResource, TypedAttribut
         Raises:
             BrokenResourceError: There is nobody to receive any more.
             BusyResourceError: Another task is sending, where only one may.
-            ClosedResourceError: The stream was closed.
+            ClosedResourceError: The stream was closed, before or during the call.
         """
 
 
@@ -162,6 +165,9 @@ class ByteReceiveStream(AsyncResource, TypedAttributeProvider):
             Between 1 and ``max_bytes`` bytes, never ``b""``.
 
         Raises:
+            BrokenResourceError: The stream is broken; the ``OSError``, if any, is the cause.
+            BusyResourceError: Another task is receiving.
+            ClosedResourceError: The stream was closed, before or during the call.
             EndOfStream: The peer has sent its last byte.
             TypeError: ``max_bytes`` is not an integer.
             ValueError: ``max_bytes`` is below 1.
@@ -180,6 +186,9 @@ class ByteReceiveStream(AsyncResource, TypedAttributeProvider):
             How many bytes were written at its beginning, at least 1.
 
         Raises:
+            BrokenResourceError: The stream is broken; the ``OSError``, if any, is the cause.
+            BusyResourceError: Another task is receiving.
+            ClosedResourceError: The stream was closed, before or during the call.
             EndOfStream: The peer has sent its last byte.
             TypeError: ``buffer`` is not contiguous writable memory.
             ValueError: ``buffer`` is empty.
@@ -219,6 +228,9 @@ class ByteSendStream(AsyncResource, TypedAttributeProvider):
             item: Bytes-like object; its bytes count, whatever the format of its items.
 
         Raises:
+            BrokenResourceError: The stream is broken; the ``OSError``, if any, is the cause.
+            BusyResourceError: Another task is sending.
+            ClosedResourceError: The stream was closed, before or during the call.
             TypeError: ``item`` is not bytes-like.
         """
 
@@ -231,6 +243,9 @@ class ByteSendStream(AsyncResource, TypedAttributeProvider):
             buffers: Bytes-like objects, looked at before the first byte is sent.
 
         Raises:
+            BrokenResourceError: The stream is broken; the ``OSError``, if any, is the cause.
+            BusyResourceError: Another task is sending.
+            ClosedResourceError: The stream was closed, before or during the call.
             TypeError: One of ``buffers`` is not bytes-like; nothing was sent.
         """
         views = [memoryview(buffer) for buffer in buffers]

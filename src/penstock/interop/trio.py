@@ -208,7 +208,7 @@ class TrioSendChannel(_Channel, trio.abc.SendChannel[T_contra], Generic[T_contra
         await self.stream.send(value)
 
     def send_nowait(self, value: T_contra) -> None:
-        """Send an item at once, or raise ``trio.WouldBlock``."""
+        """Send ``value`` at once, or raise ``trio.WouldBlock``."""
         self.stream.send_nowait(value)
 
     def clone(self) -> TrioSendChannel[T_contra]:

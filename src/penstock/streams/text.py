@@ -88,6 +88,9 @@ class TextReceiveStream(ObjectReceiveStream[str]):
             At least one character.
 
         Raises:
+            BrokenResourceError: The stream below is broken.
+            BusyResourceError: Another task is receiving.
+            ClosedResourceError: The stream was closed, before or during the call.
             EndOfStream: There is no further text.
             UnicodeDecodeError: Bytes cannot be decoded, or the stream ended within a character.
                 The text before them was returned by an earlier call; a further one goes on
@@ -215,6 +218,9 @@ class TextSendStream(ObjectSendStream[str]):
         sending is broken from then on.
 
         Raises:
+            BrokenResourceError: The stream below is broken.
+            BusyResourceError: Another task is sending.
+            ClosedResourceError: The stream was closed, before or during the call.
             TypeError: ``item`` is not a string.
             UnicodeEncodeError: ``item`` cannot be encoded; nothing was sent.
         """

@@ -89,10 +89,11 @@ class MemorySendStream(SendingEnd):
     def get_data_nowait(self, max_bytes: int | None = None) -> bytes:
         """Get what was sent, at once.
 
-        Args and errors are those of :meth:`get_data`.
+        Args:
+            max_bytes: As for :meth:`get_data`.
 
         Raises:
-            WouldBlock: There is nothing.
+            WouldBlock: There is nothing.  The other errors are those of :meth:`get_data`.
         """
         return self._line.take_nowait(_limit(max_bytes))
 

@@ -313,6 +313,8 @@ class TLSStream(ByteStream):
         Raises:
             BrokenResourceError: The peer has sent something that was not received before, or the
                 stream has ended.
+            BusyResourceError: Another task is receiving or sending.
+            ClosedResourceError: The stream was closed, before or during the call, or unwrapped.
         """
         if self._closed:
             raise ClosedResourceError
