@@ -70,14 +70,14 @@ def said_of(cls: type, name: str) -> str:
 
 
 def unnamed(function: Callable[..., Any], said: str) -> list[str]:
-    """Return the arguments that a text does not name."""
+    """Return the arguments that a text neither lists nor names as code."""
+    listed = re.findall(r"^ *(\w+): ", said, re.MULTILINE)
+    named = re.findall(r"\w+", " ".join(re.findall("``(.+?)``", said)))
     return [
         name
         for name, parameter in inspect.signature(function).parameters.items()
-        if name not in ("self", "cls")
-        and not name.startswith("_")
+        if name not in ("self", "cls", *listed, *named)
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        and not re.search(rf"\b{name}\b", said)
     ]
 
 

@@ -114,6 +114,9 @@ class RunVar(Generic[T]):
     def set(self, value: T) -> RunvarToken[T]:
         """Set the value in the running event loop.
 
+        Args:
+            value: The value, which other event loops do not see.
+
         Returns:
             What :meth:`reset` takes; as a context manager it resets the variable on exit.
         """

@@ -131,6 +131,10 @@ class UDPSocket(_DatagramSocket[UDPPacketType]):
     ) -> None:
         """Undo :meth:`join_multicast_group`; closing the socket leaves every group.
 
+        Args:
+            group: As it was joined.
+            interface: As it was joined.
+
         Raises:
             BrokenResourceError: The group was not joined there.
             ClosedResourceError: The socket was closed.

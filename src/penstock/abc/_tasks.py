@@ -47,6 +47,10 @@ class CancelScope:
 
     :class:`penstock.CancelScope`, which makes the running event loop's kind, is this class to type
     checkers.  So nothing here is abstract to them, and the arguments are those that it takes.
+
+    Args:
+        deadline: What :attr:`deadline` is at first.
+        shield: What :attr:`shield` is at first.
     """
 
     __slots__ = ("__weakref__",)

@@ -195,7 +195,7 @@ class BroadcastSendStream(ObjectSendStream[T_Item], Generic[T_Item]):
             await self._send_in_turn(item, backend)
 
     def send_nowait(self, item: T_Item) -> None:
-        """Send an item to every receiver at once.
+        """Send ``item`` to every receiver at once.
 
         Raises:
             ClosedResourceError: This end is closed.

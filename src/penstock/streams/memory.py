@@ -226,7 +226,7 @@ class MemoryObjectSendStream(_End, ObjectSendStream[T_contra], Generic[T_contra]
                 self._put = self._queue.put if partial is None else _declines_put
 
     def send_nowait(self, item: T_contra) -> None:
-        """Send an item at once.
+        """Send ``item`` at once.
 
         Raises:
             BrokenResourceError: The receiving end is closed, all its clones included.

@@ -156,7 +156,7 @@ class StapledObjectStream(ObjectStream[Any], Generic[T_Send, T_Receive]):
         await self.send_stream.send(item)
 
     def send_nowait(self, item: T_Send) -> None:
-        """Send an item at once.
+        """Send ``item`` at once.
 
         Raises:
             NotImplementedError: The sending side cannot.
