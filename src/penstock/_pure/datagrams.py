@@ -104,7 +104,7 @@ class DatagramCalls(Readiness):
             else:
                 packets.append(packet)
                 room -= nbytes
-        self._poller._budget.spend_bytes(LARGEST_CALL - room)
+        self._budget.spend_bytes(LARGEST_CALL - room)
         if not packets:
             self._raise_late()
             return None
@@ -133,5 +133,5 @@ class DatagramCalls(Readiness):
             except BlockingIOError:
                 self.clear_writable()
                 return -1
-        self._poller._budget.spend_bytes(nbytes)
+        self._budget.spend_bytes(nbytes)
         return nbytes

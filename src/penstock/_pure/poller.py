@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from penstock._pure.budget import ReadyBudget
-from penstock._pure.readiness import EVENTS
+from penstock._pure.readiness import EPOLLIN, EVENTS
 from penstock._pure.registration import Registration
 
 __all__ = ("Poller",)
@@ -93,9 +93,17 @@ class Poller:
         if self._epoll is None:
             return 0
         events = self._epoll.poll(0, BATCH)
+        known, wake = self._known, self._wake
         for fd, flags in events:
-            registration = self._known.get(fd)
-            if registration is not None:
+            registration = known.get(fd)
+            if registration is None:
+                continue
+            if flags == EPOLLIN:  # as most are: what _deliver() does then, without a call of it
+                registration._readable = True
+                reader = registration.reader
+                if reader is not None:
+                    wake(reader)
+            else:
                 registration._deliver(flags)
         return len(events)
 

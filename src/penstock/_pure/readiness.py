@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from penstock._pure.budget import ReadyBudget
@@ -51,6 +52,7 @@ class Readiness:
     __slots__ = (
         "_armed",
         "_asks",
+        "_budget",
         "_drains",
         "_family",
         "_fd",
@@ -68,6 +70,7 @@ class Readiness:
 
     def __init__(self, poller: Poller, sock: socket.socket) -> None:
         self._poller = poller
+        self._budget = poller._budget
         self._sock = sock
         self._fd = sock.fileno()
         self._family = int(sock.family)  # the socket makes an enum of it at each look
@@ -104,7 +107,7 @@ class Readiness:
     @property
     def budget(self) -> ReadyBudget:
         """The ready budget of the event loop that the socket belongs to."""
-        return self._poller._budget
+        return self._budget
 
     @property
     def readable(self) -> bool:
@@ -119,7 +122,7 @@ class Readiness:
     # -- declining -------------------------------------------------------------------------
 
     def _may_read(self) -> bool:
-        if not (self._readable and self.reader is None and self._poller._budget.spend()):
+        if not (self._readable and self.reader is None and self._budget.spend()):
             return False
         if self._late:
             self._raise_late()
@@ -133,7 +136,7 @@ class Readiness:
     def _has_read(self, nbytes: int, asked: int) -> None:
         if 0 < nbytes < asked and (self._drains or (self._asks and self._asked_again())):
             self._readable = False
-        self._poller._budget.spend_bytes(nbytes)
+        self._budget.spend_bytes(nbytes)
 
     def _asked_again(self) -> bool:
         """Have an event come for what is there already; a call that would block costs more."""
@@ -147,7 +150,7 @@ class Readiness:
         return True
 
     def _may_write(self) -> bool:
-        return self._writable and self.writer is None and self._poller._budget.spend()
+        return self._writable and self.writer is None and self._budget.spend()
 
     def clear_writable(self) -> None:
         """Note that sending would block, and ask for the event that says otherwise."""
@@ -172,22 +175,33 @@ class Readiness:
         Returns:
             The wait.  None: there is nothing to wait for, or it is declined.
         """
-        if self._readable or self.reader is not None or not self._may_park():
+        budget = self._budget
+        if (  # _may_park() written out: every receive that waits comes here
+            self._readable
+            or self.reader is not None
+            or self._fd < 0
+            or budget._left <= 0
+            or budget._thread != get_ident()
+        ):
             return None
-        self.reader = self._poller._new_wait()
-        self._watch(False)
-        return self.reader
+        if budget._holds or budget._size == 1:
+            budget.revoke()
+        wait = self.reader = self._poller._new_wait()
+        if self._poller._watch_once is not None:
+            self._watch(False)
+        return wait
 
     def park_writer(self) -> Any:
         """Start to wait until sending is worth a try; as :meth:`park_reader`."""
         if self._writable or self.writer is not None or not self._may_park():
             return None
-        self.writer = self._poller._new_wait()
-        self._watch(True)
-        return self.writer
+        wait = self.writer = self._poller._new_wait()
+        if self._poller._watch_once is not None:
+            self._watch(True)
+        return wait
 
     def _may_park(self) -> bool:
-        budget = self._poller._budget
+        budget = self._budget
         if self._fd < 0 or budget.left <= 0 or budget.foreign:
             return False
         budget.revoke()
@@ -200,7 +214,7 @@ class Readiness:
 
             def deliver() -> None:
                 self._watches[writing] = None
-                self._poller._budget.turn()
+                self._budget.turn()
                 self._deliver(EPOLLOUT if writing else EPOLLIN)
 
             self._watches[writing] = watch_once(self._fd, writing, deliver)
@@ -243,5 +257,5 @@ class Readiness:
             except OSError:
                 pass  # somebody has closed it behind the socket's back
         for wait in (self.reader, self.writer):
-            if wait is not None and not poller._budget.foreign:
+            if wait is not None and not self._budget.foreign:
                 poller._wake(wait)

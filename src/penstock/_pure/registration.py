@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from penstock._pure.arguments import (
@@ -55,14 +56,28 @@ class Registration(DatagramCalls):
         asked = max_bytes
         if type(asked) is not int or not 0 < asked <= LARGEST_CALL:
             asked = min(positive("max_bytes", asked), LARGEST_CALL)
-        if not self._may_read():
+        # _may_read() and _has_read() written out, as is the budget, here and in _send(): calls of
+        # them would cost more than all they do.
+        if not self._readable or self.reader is not None:
             return None
+        budget = self._budget
+        if budget._left > 0 and budget._probe is None and budget._thread == get_ident():
+            budget._left -= 1
+        elif not budget.spend():
+            return None
+        if self._late:
+            self._raise_late()
         try:
             data = self._sock.recv(asked)
         except BlockingIOError:
             self._readable = False
             return None
-        self._has_read(len(data), asked)
+        nbytes = len(data)
+        if 0 < nbytes < asked and (self._drains or (self._asks and self._asked_again())):
+            self._readable = False
+        budget._bytes_left -= nbytes
+        if budget._bytes_left <= 0:
+            budget.spend_bytes(0)
         return data
 
     def recv_into(self, buffer: WriteableBuffer) -> int:
@@ -147,28 +162,34 @@ class Registration(DatagramCalls):
             nothing was sent.
         """
         if type(data) is bytes and not offset and len(data) <= LARGEST_SEND:
-            return self._send(data, 0)  # in one piece as it is
+            return self._send(data, 0, len(data))  # in one piece as it is
         with octets_of(data) as octets:
-            return self._send(octets, offset)
+            total = len(octets)
+            check_range("offset", offset, total)
+            with octets[offset : offset + LARGEST_SEND] as piece:
+                return self._send(piece, offset, total)
 
-    def _send(self, octets: bytes | memoryview, offset: int) -> int:
-        total = len(octets)
-        check_range("offset", offset, total)
+    def _send(self, piece: bytes | memoryview, offset: int, total: int) -> int:
         if self.writer is not None:
             return -1
         self.sent, self.total = offset, total
-        if not self._may_write():
+        if not self._writable:
             return -1
-        if offset or total > LARGEST_SEND:
-            octets = octets[offset : offset + LARGEST_SEND]
+        budget = self._budget
+        if budget._left > 0 and budget._probe is None and budget._thread == get_ident():
+            budget._left -= 1
+        elif not budget.spend():
+            return -1
         try:
-            nbytes = self._sock.send(octets, NO_SIGNAL)
+            nbytes = self._sock.send(piece, NO_SIGNAL)
         except BlockingIOError:
             self.clear_writable()
             return -1
-        self.sent = offset + nbytes
-        self._poller._budget.spend_bytes(nbytes)
-        return total - self.sent
+        self.sent = offset = offset + nbytes
+        budget._bytes_left -= nbytes
+        if budget._bytes_left <= 0:
+            budget.spend_bytes(0)
+        return total - offset
 
     def sendmsg(self, buffers: Sequence[ReadableBuffer], first: int, offset: int) -> int:
         """Send ``buffers[first:]`` in one call, the first of them from byte ``offset`` on.
@@ -199,7 +220,7 @@ class Registration(DatagramCalls):
         finally:
             for view in vector:  # an exception would keep them, and the buffers locked
                 view.release()
-        self._poller._budget.spend_bytes(nbytes)
+        self._budget.spend_bytes(nbytes)
         return nbytes
 
     def write_with(self, call: Callable[..., T], *args: Any) -> T | None:

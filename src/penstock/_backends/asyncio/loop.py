@@ -58,12 +58,10 @@ class AsyncioBackend(Backend):
 
     @staticmethod
     def wake(wait: Future[None]) -> bool:
-        if wait.done():
-            return False
         try:
             wait.set_result(None)
-        except RuntimeError:  # its event loop was closed and left it behind
-            return False
+        except (asyncio.InvalidStateError, RuntimeError):
+            return False  # woken or cancelled before; or its loop was closed and left it behind
         return True
 
     async def settle(self) -> None:
