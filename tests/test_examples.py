@@ -6,6 +6,8 @@ import re
 import runpy
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +74,7 @@ OUTPUT_OF_PROGRAMS = {
 def test_every_example_is_tested() -> None:
     examples = ROOT / "examples"
     found = {path.relative_to(examples).as_posix() for path in examples.rglob("*.py")}
-    assert found == {*OUTPUT, *OUTPUT_OF_PROGRAMS, *PROGRAMS, "server.py"}
+    assert found == {*OUTPUT, *OUTPUT_OF_PROGRAMS, *PROGRAMS, "server.py", "test_server.py"}
     for name, test in PROGRAMS.items():
         assert name in (ROOT / "tests" / "system" / test).read_text(encoding="utf-8")
 
@@ -124,6 +126,13 @@ def test_first_server_answers_and_ends(
     assert capsys.readouterr().out == "ending, because of SIGTERM\n"
 
 
+def test_first_server_is_tested_under_pytest() -> None:
+    command = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "examples/test_server.py")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout  # on asyncio and on Trio
+
+
 def test_program_of_anyios_changes_its_imports_alone() -> None:
     before, after = (
         (ROOT / "examples" / "migrating" / name).read_text(encoding="utf-8")
@@ -154,7 +163,7 @@ SHOWN: dict[str, set[str]] = {
     "docs/stream-shapes.md": {"broadcast.py", "framed.py"},
     "docs/streams.md": {"buffered.py", "memory.py", "tcp.py"},
     "docs/tasks.md": {"synchronization.py", "tasks.py", "timeouts.py"},
-    "docs/testing.md": {"checking.py", "testing.py"},
+    "docs/testing.md": {"checking.py", "test_server.py", "testing.py"},
     "docs/tls.md": {"starttls.py", "tls.py", "tls_reload.py", "tls_resume.py"},
 }
 DOCUMENTS = sorted(
@@ -196,9 +205,23 @@ def test_document_has_no_other_python(document: str) -> None:
     assert [code for code in others if PYTHON.search(code)] == []
 
 
+def headings(path: Path) -> set[str]:
+    """Return the anchors of a document, as GitHub and Sphinx make them of its headings."""
+    text = path.read_text(encoding="utf-8")
+    if include := re.match(r"```{include} (\S+)", text):
+        return headings(path.parent / include[1])
+    titles = re.findall(r"^#+ (.*)$", BLOCK.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_of_document_lead_somewhere(document: str) -> None:
     path = ROOT / document
-    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
-    links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
-    assert [link for link in links if not (path.parent / link).exists()] == []
+    text = BLOCK.sub("", path.read_text(encoding="utf-8"))
+    broken = []
+    for link in re.findall(r"\]\((?!https?:)([^)]+)", text):
+        name, _, anchor = link.partition("#")
+        target = path.parent / name if name else path
+        if not target.exists() or (anchor and anchor not in headings(target)):
+            broken.append(link)
+    assert broken == []
