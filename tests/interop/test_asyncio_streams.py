@@ -17,6 +17,7 @@ from penstock.abc import SocketAttribute
 from penstock.interop.asyncio import FromAsyncioStreams, as_asyncio_streams
 from penstock.streams.buffered import BufferedByteReceiveStream
 from penstock.streams.tls import TLSStream
+from penstock.testing import check_byte_stream, check_half_close
 
 
 @pytest.fixture
@@ -214,3 +215,36 @@ async def test_cancelled_send_says_that_its_bytes_are_on_their_way():
         async with penstock.create_task_group() as tasks:
             tasks.start_soon(stream.aclose)
             assert sum([len(data) async for data in peer]) == sent + len(data)
+
+
+async def asyncios_own_pair():
+    """Return two streams over asyncio's own transports, which 1 MiB does not fit into."""
+    one, other = [
+        FromAsyncioStreams(*await asyncio.open_unix_connection(sock=end))
+        for end in socket.socketpair()
+    ]
+    return one, other
+
+
+async def pair_there_and_back():
+    """Return two streams over penstock's transports over penstock's streams."""
+    one, other = [
+        FromAsyncioStreams(*as_asyncio_streams(stream)) for stream in penstock.socket_stream_pair()
+    ]
+    return one, other
+
+
+@pytest.mark.parametrize("make_pair", [asyncios_own_pair, pair_there_and_back])
+async def test_stream_of_asyncios_passes_the_conformance_kit(make_pair):
+    await check_byte_stream(make_pair, make_pair)
+    await check_half_close(make_pair, make_pair)
+
+
+@pytest.mark.parametrize("item", [5, [1, 2], "text", None])
+async def test_writer_refuses_what_is_not_bytes(item):
+    async with reader_and_writer() as (_reader, writer, peer):
+        with pytest.raises(TypeError, match="expected bytes-like data, not"):
+            writer.write(item)
+        writer.write_eof()
+        with pytest.raises(penstock.EndOfStream):
+            await peer.receive()

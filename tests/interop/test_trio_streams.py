@@ -20,6 +20,7 @@ from penstock.interop.trio import (
     TrioStream,
 )
 from penstock.streams.buffered import BufferedByteReceiveStream
+from penstock.testing import check_byte_stream, check_half_close
 
 
 @pytest.fixture
@@ -66,6 +67,26 @@ async def test_stream_of_trios_serves_penstocks_wrappers():
         assert await lines.receive_exactly(4) == b"rest"
         with pytest.raises(penstock.EndOfStream):
             await lines.receive()
+
+
+async def memory_pair_of_trios():
+    one, other = trio.testing.memory_stream_pair()
+    return FromTrioStream(one), FromTrioStream(other)
+
+
+async def socket_pair_of_trios():
+    """Return two streams over sockets, which 1 MiB does not fit into."""
+    one, other = trio.socket.socketpair()
+    return FromTrioStream(trio.SocketStream(one)), FromTrioStream(trio.SocketStream(other))
+
+
+@pytest.mark.parametrize(
+    ("make_pair", "make_clogged_pair"),
+    [(memory_pair_of_trios, None), (socket_pair_of_trios, socket_pair_of_trios)],
+)
+async def test_stream_of_trios_passes_the_conformance_kit(make_pair, make_clogged_pair):
+    await check_byte_stream(make_pair, make_clogged_pair)
+    await check_half_close(make_pair, make_clogged_pair)
 
 
 @pytest.mark.parametrize("max_bytes", [0, -1])

@@ -91,6 +91,15 @@ class Backend(ABC):
         Afterwards the next operation goes ahead.
         """
 
+    async def begin_operation(self) -> None:
+        """Count what is to be done as one ready operation, before it has an effect.
+
+        Where there is a hot path, it asks the budget by itself and has :meth:`settle` to decline.
+        """
+        if not self.budget.spend():
+            await self.settle()
+            self.budget.spend()
+
     @abstractmethod
     async def checkpoint(self) -> None:
         """Yield once; a pending cancellation is raised."""

@@ -56,8 +56,7 @@ class Batches(AsyncIterator[T], Generic[T]):
 
     async def __anext__(self) -> T:
         backend = current_backend()
-        while not backend.budget.spend():
-            await backend.settle()
+        await backend.begin_operation()
         while not self._items and self._end is None:
             # An abandoned thread leaves its batch here: nothing is lost.
             await run_sync(self._take, abandon_on_cancel=True, limiter=self._limiter)

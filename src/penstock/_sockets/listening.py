@@ -81,8 +81,7 @@ async def create_tcp_listener(
     check_family(family)
     options = TCPOptions(nodelay, keepalive, user_timeout, send_buffer_size, receive_buffer_size)
     backend = current_backend()
-    while not backend.budget.spend():
-        await backend.settle()
+    await backend.begin_operation()
     flags = socket.AI_PASSIVE | socket.AI_ADDRCONFIG
     found = await resolve(local_host, local_port, family=family, flags=flags)
     infos = sorted(set(found))  # glibc may give one twice: sourceware.org bug 14969

@@ -112,9 +112,7 @@ async def getaddrinfo(
         raise TypeError(f"host must be a string, bytes or None, not {host!r}")
     if port is not None and not isinstance(port, int | str):
         raise TypeError(f"port must be an integer, a string or None, not {port!r}")
-    backend = current_backend()
-    while not backend.budget.spend():
-        await backend.settle()
+    await current_backend().begin_operation()
     infos = await look_up(host, port, family, type, proto, flags)
     return [
         (family, type, proto, name, cast(IPSockAddrType, plain_address(address)))

@@ -109,8 +109,7 @@ async def create_udp_socket(
     check_port("local_port", local_port)
     options = UDPOptions(reuse_port, broadcast, multicast_interface, multicast_ttl, multicast_loop)
     backend = current_backend()
-    while not backend.budget.spend():
-        await backend.settle()
+    await backend.begin_operation()
     family, local = await _local_address(backend, family, local_host, local_port)
     return UDPDatagrams(backend, _open(backend, family, options, local, None))
 
@@ -158,8 +157,7 @@ async def create_connected_udp_socket(
     check_port("local_port", local_port)
     options = UDPOptions(reuse_port, broadcast, multicast_interface, multicast_ttl, multicast_loop)
     backend = current_backend()
-    while not backend.budget.spend():
-        await backend.settle()
+    await backend.begin_operation()
     local: Any = None
     if local_host:
         family, local = await _local_address(backend, family, local_host, local_port)

@@ -35,8 +35,7 @@ async def connect_unix(path: Path, kind: int = socket.SOCK_STREAM) -> ConnectedU
     address = address_of(path)
     check_kind(kind)
     backend = current_backend()
-    while not backend.budget.spend():
-        await backend.settle()
+    await backend.begin_operation()
     try:
         sock = socket.socket(socket.AF_UNIX, kind)
     except OSError as exc:

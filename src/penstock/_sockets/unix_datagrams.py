@@ -101,8 +101,7 @@ async def _open(
     mode: int | None,
     remote_path: Path | None,
 ) -> tuple[Registration, BoundPath | None]:
-    while not backend.budget.spend():
-        await backend.settle()
+    await backend.begin_operation()
     bound: BoundPath | None = None
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:

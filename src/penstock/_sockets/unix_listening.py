@@ -79,8 +79,7 @@ async def create_unix_listener(
     _check_mode(mode, address)
     not_negative("backlog", backlog)
     backend = current_backend()
-    while not backend.budget.spend():
-        await backend.settle()
+    await backend.begin_operation()
     bound: BoundPath | None = None
     try:
         sock = socket.socket(socket.AF_UNIX, kind)

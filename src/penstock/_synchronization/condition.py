@@ -141,9 +141,7 @@ class Condition(LoopMember):
             RuntimeError: This task does not hold the lock.
         """
         backend = self._held()
-        if not backend.budget.spend():
-            await backend.settle()
-            backend.budget.spend()
+        await backend.begin_operation()
         while not (result := predicate()):
             await self.wait()
         return result

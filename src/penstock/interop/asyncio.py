@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from penstock._arguments import positive
+from penstock._backends import current_backend
 from penstock._exceptions import (
     BrokenResourceError,
     ClosedResourceError,
     EndOfStream,
 )
+from penstock._octets import view_of
 from penstock._synchronization import ResourceGuard
 from penstock.abc import ByteStream, SocketAttribute
 from penstock.lowlevel import checkpoint_if_cancelled
@@ -116,7 +118,7 @@ class _StreamTransport(asyncio.Transport):
             raise RuntimeError("Cannot call write() after write_eof()")
         if self._closing:
             return  # as asyncio's transports do: connection_lost tells
-        piece = bytes(data)
+        piece = bytes(view_of(data))
         if piece:
             self._unsent.append(piece)
             self._size += len(piece)
@@ -224,7 +226,7 @@ class FromAsyncioStreams(ByteStream):
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._source, self._sink = reader, writer
         self._receiving, self._sending = ResourceGuard("reading from"), ResourceGuard("writing to")
-        self._closed = self._eof_sent = False
+        self._closed = self._eof_sent = self._draining = False
         self._partial: int | None = None
 
     @property
@@ -237,12 +239,14 @@ class FromAsyncioStreams(ByteStream):
         if self._closed:
             raise ClosedResourceError
         with self._receiving:
-            await checkpoint_if_cancelled()
+            backend = current_backend()
+            await backend.begin_operation()
             try:
                 data = await self._source.read(max_bytes)
             except OSError as exc:
                 raise BrokenResourceError from exc
         if data:
+            backend.budget.spend_bytes(len(data))
             return data
         if self._closed:
             raise ClosedResourceError
@@ -253,17 +257,29 @@ class FromAsyncioStreams(ByteStream):
             raise ClosedResourceError
         with self._sending:
             self._partial = 0
-            await checkpoint_if_cancelled()
-            data = bytes(item)
+            backend = current_backend()
+            await backend.begin_operation()
+            data = bytes(view_of(item))
+            backend.budget.spend_bytes(len(data))
+            self._draining = True
             try:
-                self._sink.write(data)
-                self._partial = len(data)
-                await self._sink.drain()
+                if not self._sink.is_closing():  # else a write would be a RuntimeError, or be lost
+                    self._sink.write(data)
+                    self._partial = len(data)
+                await self._sink.drain()  # which may keep quiet about the end of the connection
+                if self._sink.is_closing():
+                    raise ClosedResourceError if self._closed else BrokenResourceError
             except OSError as exc:
                 if self._closed:
                     raise ClosedResourceError from exc
                 raise BrokenResourceError from exc
+            finally:
+                self._draining = False
             self._partial = None
+
+    async def send_many(self, buffers: Iterable[ReadableBuffer]) -> None:
+        # One send, so that what is told of it is told of all.
+        await self.send(b"".join([view_of(buffer) for buffer in buffers]))
 
     async def send_eof(self) -> None:
         if self._closed:
@@ -277,8 +293,17 @@ class FromAsyncioStreams(ByteStream):
                 self._sink.write_eof()
 
     async def aclose(self) -> None:
-        """Send what is left, and close the writer; if cancelled, what is left is thrown away."""
+        """Send what is left, and close the writer.
+
+        What is left is thrown away if this is cancelled, and where a task waits to send: its peer
+        takes nothing.
+        """
+        if self._closed:
+            await checkpoint_if_cancelled()
+            return  # asyncio has one future for all who wait: a wait that was cancelled cancels it
         self._closed = True
+        if self._draining:
+            self._sink.transport.abort()
         self._sink.close()
         try:
             await self._sink.wait_closed()

@@ -22,6 +22,7 @@ from penstock._exceptions import (
     ClosedResourceError,
     EndOfStream,
 )
+from penstock._octets import octets_of
 from penstock._synchronization import ResourceGuard
 from penstock.abc import ByteStream, SocketAttribute
 from penstock.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -122,6 +123,7 @@ class FromTrioStream(ByteStream):
     def __init__(self, stream: trio.abc.Stream) -> None:
         #: The stream below.
         self.stream: trio.abc.Stream = stream
+        self._closed = False
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         positive("max_bytes", max_bytes)
@@ -132,16 +134,19 @@ class FromTrioStream(ByteStream):
         return bytes(data)
 
     async def send(self, item: ReadableBuffer) -> None:
-        with memoryview(item) as view, _translated("writing to"):
-            await self.stream.send_all(view if view.format == "B" else view.cast("B"))
+        with octets_of(item) as octets, _translated("writing to"):
+            await self.stream.send_all(octets)
 
     async def send_eof(self) -> None:
+        if self._closed:  # which not every stream of Trio's says
+            raise ClosedResourceError
         if not isinstance(self.stream, trio.abc.HalfCloseableStream):
             raise NotImplementedError(f"{self.stream!r} cannot end one direction alone")
         with _translated("writing to"):
             await self.stream.send_eof()
 
     async def aclose(self) -> None:
+        self._closed = True
         await self.stream.aclose()
 
 

@@ -67,8 +67,7 @@ async def getaddrinfo(
     if host is not None and not isinstance(host, bytes | str):
         raise TypeError(f"host must be a string, bytes or None, not {host!r}")
     backend = current_backend()
-    while not backend.budget.spend():
-        await backend.settle()
+    await backend.begin_operation()
     return list(await look_up(host, port, family, type, proto, flags))
 
 

@@ -92,9 +92,7 @@ class Line:
     async def settle(self) -> None:
         """Do what stands before an operation: a pending cancellation, and the ready budget."""
         self._backend = backend = bound_backend(self, self._backend)
-        if not backend.budget.spend():
-            await backend.settle()
-            backend.budget.spend()
+        await backend.begin_operation()
 
     # -- putting ---------------------------------------------------------------------------
 
