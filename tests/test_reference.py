@@ -13,7 +13,7 @@ import penstock
 import penstock.abc
 
 PAGES = Path(__file__).parents[1] / "docs" / "api"
-DIRECTIVE = re.compile(r"^\.\. (currentmodule|auto\w+):: (\S+)$", re.MULTILINE)
+DIRECTIVE = re.compile(r"^\.\. (currentmodule|auto\w+|py:\w+):: (\S+)$", re.MULTILINE)
 
 
 def documented() -> set[str]:

@@ -23,8 +23,11 @@ class PeerCredentials(NamedTuple):
     """Who is at the other end, as it was when the connection was made: unix(7), SO_PEERCRED."""
 
     pid: int
+    """The number of its process."""
     uid: int
+    """The number of its user."""
     gid: int
+    """The number of its group."""
 
 
 class UNIXSocketAttribute(TypedAttributeSet):
