@@ -122,6 +122,15 @@ async def test_aborting_throws_away_what_is_unsent():
         assert received < 50_000_000
 
 
+async def test_aborting_closes_the_stream_before_anything_was_done_with_it():
+    async with tcp_pair() as (one, other):
+        _reader, writer = as_asyncio_streams(one)
+        writer.transport.abort()
+        with pytest.raises(penstock.EndOfStream):
+            await other.receive()
+        await writer.wait_closed()
+
+
 async def test_facts_are_those_of_the_stream():
     async with reader_and_writer() as (_reader, writer, peer):
         assert writer.get_extra_info("peername") == peer.extra(SocketAttribute.local_address)

@@ -81,7 +81,7 @@ class _StreamTransport(asyncio.Transport):
         self._paused = False
         self._reading, self._written = asyncio.Event(), asyncio.Event()
         self._reading.set()
-        self._closing = self._eof = False
+        self._closing = self._eof = self._begun = False
         self._failure: Exception | None = None
         protocol.connection_made(self)
         self._reader = loop.create_task(self._read())
@@ -131,6 +131,7 @@ class _StreamTransport(asyncio.Transport):
         self.write(b"".join(list_of_data))
 
     async def _write(self) -> None:
+        self._begun = True
         eof_sent = False
         try:
             while True:
@@ -190,7 +191,8 @@ class _StreamTransport(asyncio.Transport):
     def abort(self) -> None:
         self._closing = True
         self._unsent.clear()
-        self._writer.cancel()  # which closes the stream, whatever it is waiting for
+        if self._begun:  # else it would never run, and the stream stay open
+            self._writer.cancel()  # which closes the stream, whatever it is waiting for
 
     def _note_failure(self, exc: Exception) -> None:
         if self._failure is None:
