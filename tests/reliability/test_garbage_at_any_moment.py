@@ -260,8 +260,8 @@ async def test_destructors_that_receive_lose_no_datagram(
 async def test_destructors_that_accept_lose_no_connection(budget: int) -> None:
     set_ready_budget(budget)
     streams: list[Any] = []
+    peers: list[socket.socket] = []
     async with listening() as (listener, port):
-        peers = [socket.create_connection((HOST, port)) for _ in range(8)]
 
         def interfere() -> None:
             if (stream := step(listener.accept())) is not None:
@@ -271,11 +271,15 @@ async def test_destructors_that_accept_lose_no_connection(budget: int) -> None:
             while True:
                 streams.append(await listener.accept())
 
-        with littered(interfere), fail_after(60):
+        with littered(interfere) as pit, fail_after(60):
             async with create_task_group() as tg:
                 tg.start_soon(accept)
+                for _ in range(12):
+                    peers.append(socket.create_connection((HOST, port)))
+                    await checkpoint()
                 await until(lambda: len(streams) == len(peers))
                 tg.cancel_scope.cancel()
+        assert pit.outcomes
         names = {stream.extra(penstock.abc.SocketAttribute.remote_port) for stream in streams}
         assert names == {peer.getsockname()[1] for peer in peers}
         for closeable in peers:
