@@ -232,6 +232,7 @@ def test_stream_of_a_loop_that_was_just_closed_is_refused_and_can_be_closed(
     with socket.create_server((HOST, 0)) as server:
         stream = closed_under_a_stream(asyncio_backend, server.getsockname()[1])
         with server.accept()[0] as peer:
+            peer.settimeout(5)
             asyncio_backend.run(use, stream)
             assert peer.recv(1) == b""
     asyncio_backend.run(penstock.sleep, 0)  # the next loop cleans up behind the closed one
@@ -244,6 +245,7 @@ def test_stream_of_a_loop_that_was_just_closed_warns_when_it_is_forgotten(
     with socket.create_server((HOST, 0)) as server:
         stream = closed_under_a_stream(asyncio_backend, server.getsockname()[1])
         with server.accept()[0] as peer:
+            peer.settimeout(5)
             with pytest.warns(ResourceWarning, match="Unclosed"):
                 del stream
                 gc.collect()
