@@ -21,6 +21,8 @@ __all__ = ("Poller",)
 
 #: Events that one look at the poller takes.
 BATCH = 256
+#: So many in one look are many: a look for nothing then costs less than what it saves.
+MANY = 8
 
 
 class Poller:
@@ -38,7 +40,16 @@ class Poller:
     # I1  every open registration is known to its poller, and no closed one is
     # I2  an event of a registration that was closed never changes another one, save that it may
     #     set a flag of readiness, which costs a call that would block
-    __slots__ = ("__weakref__", "_budget", "_epoll", "_known", "_new_wait", "_wake", "_watch_once")
+    __slots__ = (
+        "__weakref__",
+        "_budget",
+        "_busy",
+        "_epoll",
+        "_known",
+        "_new_wait",
+        "_wake",
+        "_watch_once",
+    )
 
     def __init__(
         self,
@@ -51,6 +62,7 @@ class Poller:
         self._new_wait = new_wait
         self._wake = wake
         self._watch_once = watch_once
+        self._busy = False  # whether the last look found many events
         self._known: dict[int, Registration] = {}
         self._epoll = select.epoll() if watch_once is None else None
 
@@ -93,19 +105,29 @@ class Poller:
         if self._epoll is None:
             return 0
         events = self._epoll.poll(0, BATCH)
+        self._busy = len(events) >= MANY
         known, wake = self._known, self._wake
         for fd, flags in events:
             registration = known.get(fd)
             if registration is None:
+                self._drop(fd)
                 continue
             if flags == EPOLLIN:  # as most are: what _deliver() does then, without a call of it
                 registration._readable = True
                 reader = registration.reader
-                if reader is not None:
-                    wake(reader)
+                if (reader is None or not wake(reader)) and registration._lasting:
+                    registration._end_lasting()
             else:
                 registration._deliver(flags)
         return len(events)
+
+    def _drop(self, fd: int) -> None:
+        """Have no more events of a socket that was detached before its registration ended."""
+        if self._epoll is not None:
+            try:
+                self._epoll.unregister(fd)
+            except OSError:
+                pass  # it is closed by now
 
     def close(self) -> None:
         """End the poller with its event loop, or in a forked child; the sockets stay open."""
@@ -119,3 +141,4 @@ class Poller:
         for fd, registration in self._known.items():
             assert registration._fd == fd, "I1"
             assert registration._poller is self, "I1"
+            assert not (registration._lasting and registration._armed), "I5 of Readiness"

@@ -4,10 +4,10 @@ Lives here: the flags of one socket, the waits on it and the end of both.  They 
 know no event loop: a wait is an opaque object that ``wake(wait)`` ends.  The calls themselves live
 in ``registration``.
 
-Readiness is edge-triggered.  A flag says "a call may succeed"; a call that would block clears it,
-and the next event of the operating system sets it again.  A task that waits is woken with
-readiness, never with data, and makes the call itself when it runs: so its cancellation has
-nothing to lose.  See epoll(7), "Level-triggered and edge-triggered".
+Readiness is edge-triggered, save what ``_asked_again`` says.  A flag says "a call may succeed"; a
+call that would block clears it, and the next event of the operating system sets it again.  A task
+that waits is woken with readiness, never with data, and makes the call itself when it runs: so its
+cancellation has nothing to lose.  See epoll(7), "Level-triggered and edge-triggered".
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ __all__ = ("Readiness",)
 EPOLLIN, EPOLLPRI, EPOLLOUT, EPOLLERR, EPOLLHUP, EPOLLRDHUP = 0x1, 0x2, 0x4, 0x8, 0x10, 0x2000
 EPOLLET = 0x80000000
 EVENTS = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET
+#: The same at each look at the poller, for as long as there is something to read.
+LASTING_EVENTS = EVENTS & ~EPOLLET
 UNIX = getattr(socket, "AF_UNIX", None)  # not every system has it
 #: What makes a short read say nothing about what is left.
 UNUSUAL = EPOLLPRI | EPOLLERR | EPOLLHUP | EPOLLRDHUP
@@ -44,11 +46,14 @@ class Readiness:
     # I1  a flag that is clear will be set by an event to come: it is cleared by a call that would
     #     have blocked; or by a short read, while no event has told of a hang-up or urgent data: on
     #     TCP at once; on a UNIX byte stream when the system was asked to tell again of what lies
-    #     behind it (on any other socket a short read says nothing)
+    #     behind it, or does so anyway (on any other socket a short read says nothing)
     # I2  reader and writer are cleared by the task that set them, and by nobody else
     # I3  closed or released: fd < 0, and both flags are clear
     # I4  late is the number of an error that came behind datagrams of one batch, which were handed
     #     out: the next receive raises it; 0: there is none; readable is set while there is one
+    # I5  (of this twin alone) lasting: the system tells at each look at the poller that there is
+    #     something to read; an event that wakes nobody ends that, or the event loop would look for
+    #     ever; never while events of writability are asked for
     __slots__ = (
         "_armed",
         "_asks",
@@ -56,6 +61,7 @@ class Readiness:
         "_drains",
         "_family",
         "_fd",
+        "_lasting",
         "_late",
         "_poller",
         "_readable",
@@ -77,6 +83,7 @@ class Readiness:
         self._readable = self._writable = True
         self._late = 0
         self._armed = False  # whether events of writability are asked for
+        self._lasting = False
         self._watches: list[Callable[[], None] | None] = [None, None]
         # Whether a short read means that there was nothing else.
         self._drains = (
@@ -139,15 +146,36 @@ class Readiness:
         self._budget.spend_bytes(nbytes)
 
     def _asked_again(self) -> bool:
-        """Have an event come for what is there already; a call that would block costs more."""
+        """Have an event come for what is there already; a call that would block costs more.
+
+        Asking costs a system call for each short read.  Where many sockets have events at a time,
+        the system is asked once for all short reads to come.  Where few have, that costs more: it
+        tells of the same bytes twice, before and after the event loop has come to the task.
+        """
         epoll = self._poller._epoll
         if epoll is None:
             return False
-        try:
-            epoll.modify(self._fd, EVENTS | EPOLLOUT if self._armed else EVENTS)
-        except OSError:  # somebody has closed it behind the socket's back
-            return False
+        lasting = self._poller._busy and not self._armed
+        if not (lasting and self._lasting):
+            try:
+                epoll.modify(self._fd, LASTING_EVENTS if lasting else self._events())
+            except OSError:  # somebody has closed it behind the socket's back
+                return False
+            self._lasting = lasting
         return True
+
+    def _events(self) -> int:
+        return EVENTS | EPOLLOUT if self._armed else EVENTS
+
+    def _end_lasting(self) -> None:
+        """Have the system tell of what is there once, and not again."""
+        self._lasting = False
+        epoll = self._poller._epoll
+        if epoll is not None:
+            try:
+                epoll.modify(self._fd, self._events())
+            except OSError:
+                pass  # somebody has closed it behind the socket's back
 
     def _may_write(self) -> bool:
         return self._writable and self.writer is None and self._budget.spend()
@@ -159,6 +187,7 @@ class Readiness:
         if not self._armed and self._poller._epoll is not None:
             self._poller._epoll.modify(self._fd, EVENTS | EPOLLOUT)
             self._armed = True
+            self._lasting = False
         self._writable = False
 
     def set_writable(self) -> None:
@@ -225,8 +254,8 @@ class Readiness:
             self._drains = self._asks = False
         if flags & ~EPOLLOUT:
             self._readable = True
-            if self.reader is not None:
-                wake(self.reader)
+            if (self.reader is None or not wake(self.reader)) and self._lasting:
+                self._end_lasting()
         if flags & (EPOLLOUT | EPOLLHUP | EPOLLERR):
             self._writable = True
             if self.writer is not None:
