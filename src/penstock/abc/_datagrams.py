@@ -57,6 +57,14 @@ class _DatagramSocket(_SocketProvider, UnreliableObjectStream[T_Packet]):
 
         Returns:
             What :meth:`receive` returns, at least once, in the order of arrival.
+
+        Raises:
+            BrokenResourceError: The system tells of an error, such as that an earlier datagram was
+                refused; the socket stays usable.
+            BusyResourceError: Another task is receiving.
+            ClosedResourceError: The socket was closed, before or during the call.
+            TypeError: ``max_packets`` is not an integer.
+            ValueError: ``max_packets`` is below 1.
         """
 
 

@@ -29,4 +29,7 @@ class AsyncResource(ABC):
 
         Closing twice is silent, and what the peer did is never raised.  If cancelled, the
         resource is closed all the same.
+
+        Raises:
+            RuntimeError: It belongs to an event loop in another thread.
         """
