@@ -10,8 +10,8 @@ import pytest
 from tls_peers import client_context, server_context
 
 import penstock
-from penstock.abc import SocketAttribute
-from penstock.interop.httpcore import PenstockBackend
+from penstock.abc import ByteStream, SocketAttribute
+from penstock.interop.httpcore import PenstockBackend, PenstockNetworkStream
 from penstock.streams.buffered import BufferedByteStream
 from penstock.streams.tls import TLSListener
 
@@ -121,6 +121,28 @@ async def test_write_that_waits_too_long_is_a_timeout():
             while True:
                 await stream.write(b"x" * 1_000_000, timeout=0.05)
         await stream.aclose()
+
+
+async def test_timeouts_over_a_stream_that_waits_for_something_else():
+    class Slow(ByteStream):
+        async def receive(self, max_bytes=65536):
+            await penstock.sleep_forever()
+
+        async def send(self, item):
+            await penstock.sleep_forever()
+
+        async def send_eof(self):
+            pass
+
+        async def aclose(self):
+            pass
+
+    stream = PenstockNetworkStream(Slow())
+    with penstock.fail_after(10):
+        with pytest.raises(httpcore.ReadTimeout):
+            await stream.read(10, 0.01)
+        with pytest.raises(httpcore.WriteTimeout):
+            await stream.write(b"x", 0.01)
 
 
 async def test_handshake_that_waits_too_long_is_a_timeout():

@@ -206,6 +206,15 @@ class Backend(ABC):
     def create_cancel_scope(self, *, deadline: float, shield: bool) -> BackendCancelScope: ...
 
     @abstractmethod
+    def limit_time(self, seconds: float) -> AbstractContextManager[None]:
+        """Return a block for one operation, which is interrupted after ``seconds`` (above 0).
+
+        Then what follows the block is reached.  It costs less than a cancel scope and does less:
+        it interrupts in :meth:`settle` and in waits of :attr:`new_wait`, others may last; and not
+        again and again.  A task is in one such block at a time.
+        """
+
+    @abstractmethod
     def create_task_group(self) -> TaskGroup: ...
 
     @abstractmethod

@@ -2,11 +2,13 @@
 
     pool = httpcore.AsyncConnectionPool(network_backend=PenstockBackend())
 
-Lives here: what httpcore asks of a network.  Its timeouts hold for each call.
+Lives here: what httpcore asks of a network.  Its timeouts hold for each call; those of reads and
+writes over sockets, with or without TLS, take no cancel scope.
 """
 
 from __future__ import annotations
 
+import math
 import select
 import ssl
 from collections.abc import Coroutine, Iterable
@@ -14,9 +16,11 @@ from typing import Any, TypeVar
 
 import httpcore
 
+from penstock._backends import current_backend
 from penstock._eventloop import sleep
 from penstock._exceptions import BrokenResourceError, ClosedResourceError, EndOfStream
 from penstock._sockets.connecting import connect_tcp
+from penstock._sockets.stream import ConnectedSocketStream
 from penstock._sockets.unix_connecting import connect_unix
 from penstock._tasks import move_on_after
 from penstock.abc import ByteStream, SocketAttribute
@@ -35,11 +39,24 @@ EXTRA = {
 }
 
 
-async def _within(seconds: float | None, call: Coroutine[Any, Any, T], late: type[Exception]) -> T:
-    """Await ``call``; raise ``late`` if that takes longer."""
+async def _within(
+    seconds: float | None,
+    call: Coroutine[Any, Any, T],
+    late: type[Exception],
+    own: bool = False,
+) -> T:
+    """Await ``call``; raise ``late`` if that takes longer.
+
+    Args:
+        seconds: None: wait for ever.
+        call: What to await.
+        late: What to raise.
+        own: Whether ``call`` is one operation that waits for penstock's own waits alone.
+    """
     if seconds is None:
         return await call
-    with move_on_after(seconds):
+    light = own and 0 < seconds < math.inf
+    with current_backend().limit_time(seconds) if light else move_on_after(seconds):
         return await call
     raise late(f"{seconds} seconds have passed")
 
@@ -54,6 +71,10 @@ class PenstockNetworkStream(httpcore.AsyncNetworkStream):
     def __init__(self, stream: ByteStream) -> None:
         #: The stream below.
         self.stream: ByteStream = stream
+        while isinstance(stream, TLSStream):
+            stream = stream.transport_stream
+        # Other streams wait for whatever it may be.
+        self._own = isinstance(stream, ConnectedSocketStream)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Receive between 1 and ``max_bytes`` bytes, or ``b""`` at the end.
@@ -69,7 +90,9 @@ class PenstockNetworkStream(httpcore.AsyncNetworkStream):
             httpcore.ReadTimeout: Nothing came in time.
         """
         try:
-            return await _within(timeout, self.stream.receive(max_bytes), httpcore.ReadTimeout)
+            return await _within(
+                timeout, self.stream.receive(max_bytes), httpcore.ReadTimeout, self._own
+            )
         except EndOfStream:
             return b""
         except (BrokenResourceError, ClosedResourceError) as exc:
@@ -89,7 +112,7 @@ class PenstockNetworkStream(httpcore.AsyncNetworkStream):
         if not buffer:
             return
         try:
-            await _within(timeout, self.stream.send(buffer), httpcore.WriteTimeout)
+            await _within(timeout, self.stream.send(buffer), httpcore.WriteTimeout, self._own)
         except (BrokenResourceError, ClosedResourceError) as exc:
             raise httpcore.WriteError(str(exc.__cause__ or exc)) from exc
 

@@ -1,8 +1,8 @@
 """penstock on asyncio, with any event loop that implements its interface.
 
 ``loop`` holds the primitives, ``scopes``, ``states`` and ``deadlines`` level-triggered cancel
-scopes, ``groups`` task groups, ``handles`` task handles, ``threads`` worker threads, ``signals``
-what wakes the loop on a signal.
+scopes, ``limits`` what is lighter than those, ``groups`` task groups, ``handles`` task handles,
+``threads`` worker threads, ``signals`` what wakes the loop on a signal.
 """
 
 from penstock._backends.asyncio.loop import AsyncioBackend

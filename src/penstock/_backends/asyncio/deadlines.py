@@ -1,76 +1,36 @@
-"""The deadlines of all cancel scopes of one event loop, behind a single timer of the loop.
-
-Most timeouts never come true.  A timer of the loop's own for each costs 1 to 2 us to set and to
-cancel; an entry in this heap a quarter of that.  May not live here: what a deadline is for.
-"""
+"""Deadlines behind a timer of asyncio's."""
 
 from __future__ import annotations
 
-import math
 from asyncio import AbstractEventLoop, TimerHandle
-from collections.abc import Callable
-from heapq import heapify, heappop, heappush
-from itertools import count
-from typing import Any
 
-__all__ = ("Deadlines", "Entry")
+from penstock._backends._deadlines import Deadlines
 
-#: The deadline, a number that keeps entries in order, and what to call; None once called off.
-Entry = list[Any]
-
-#: So many entries that were called off may stay before anybody counts them.
-FEW = 64
+__all__ = ("AsyncioDeadlines",)
 
 
-class Deadlines:
-    """What is to be called when, on one event loop."""
+class AsyncioDeadlines(Deadlines):
+    """What is to be called when, on one event loop of asyncio.
 
-    # I1  _heap is a heap; _dead of its entries were called off
-    # I2  _timer is set, for _timer_at, if there are entries; none of them is due before
-    __slots__ = ("_dead", "_heap", "_loop", "_numbers", "_timer", "_timer_at")
+    Args:
+        loop: The event loop.
+    """
+
+    __slots__ = ("_loop", "_timer")
 
     def __init__(self, loop: AbstractEventLoop) -> None:
+        super().__init__()
         self._loop = loop
-        self._heap: list[Entry] = []
-        self._dead = 0
-        self._numbers = count()
         self._timer: TimerHandle | None = None
-        self._timer_at = math.inf
 
-    def add(self, deadline: float, callback: Callable[[], None]) -> Entry:
-        """Have ``callback`` called at ``deadline``; return what :meth:`call_off` takes."""
-        entry: Entry = [deadline, next(self._numbers), callback]
-        heappush(self._heap, entry)
-        if deadline < self._timer_at:
-            self._set_timer(deadline)
-        return entry
-
-    def call_off(self, entry: Entry) -> None:
-        """Let ``entry``, which has not been called, not be called."""
-        entry[2] = None
-        self._dead += 1
-        if self._dead > FEW and self._dead * 2 > len(self._heap):
-            self._heap = [entry for entry in self._heap if entry[2] is not None]
-            heapify(self._heap)
-            self._dead = 0
+    def _now(self) -> float:
+        return self._loop.time()
 
     def _set_timer(self, deadline: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer_at = deadline
         self._timer = self._loop.call_at(deadline, self._ring)
 
     def _ring(self) -> None:
-        # uvloop rings up to half a millisecond early: what it was set for is due all the same.
-        now = max(self._loop.time(), self._timer_at)
         self._timer = None
-        self._timer_at = math.inf
-        while self._heap and (self._heap[0][2] is None or self._heap[0][0] <= now):
-            entry = heappop(self._heap)
-            callback = entry[2]
-            if callback is None:
-                self._dead -= 1
-            else:
-                callback()
-        if self._heap and self._heap[0][0] < self._timer_at:
-            self._set_timer(self._heap[0][0])
+        super()._ring()

@@ -19,6 +19,7 @@ from penstock._backends._base import Backend, ThreadLimiter
 from penstock._backends._tasks import TaskInfo
 from penstock._backends.asyncio.checkpoints import CheckpointWatch
 from penstock._backends.asyncio.groups import AsyncioTaskGroup
+from penstock._backends.asyncio.limits import AsyncioTimeLimit
 from penstock._backends.asyncio.scopes import AsyncioCancelScope
 from penstock._backends.asyncio.signals import SignalWakeup
 from penstock._backends.asyncio.states import TaskStates, effective_deadline
@@ -219,6 +220,9 @@ class AsyncioBackend(Backend):
 
     def create_cancel_scope(self, *, deadline: float, shield: bool) -> AsyncioCancelScope:
         return AsyncioCancelScope(self.states, deadline, shield)
+
+    def limit_time(self, seconds: float) -> AsyncioTimeLimit:
+        return AsyncioTimeLimit(self.states, self.loop.time() + seconds)
 
     def create_task_group(self) -> AsyncioTaskGroup:
         return AsyncioTaskGroup(self.states)

@@ -65,7 +65,7 @@ from typing import Any, Self
 from weakref import ref
 
 from penstock._backends._base import BackendCancelScope
-from penstock._backends.asyncio.deadlines import Entry
+from penstock._backends._deadlines import Entry
 from penstock._backends.asyncio.states import TaskState, TaskStates, effective
 
 __all__ = ("AsyncioCancelScope", "AsyncioGroupScope")

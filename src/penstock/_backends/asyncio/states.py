@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from penstock._backends.asyncio.deadlines import Deadlines
+from penstock._backends.asyncio.deadlines import AsyncioDeadlines
 from penstock._hotpath import ReadyBudget
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class TaskStates:
         #: The coroutine that a task group is starting, and its scope.  An eager task runs, and
         #: asks for its state, before the group has got hold of the task.
         self.starting: tuple[object, AsyncioCancelScope] | None = None
-        self.deadlines = Deadlines(loop)
+        self.deadlines = AsyncioDeadlines(loop)
         self._budget = budget
         # By hand, because WeakKeyDictionary.get() takes twice as long.
         self.by_task: dict[ref[Task[Any]], TaskState] = {}

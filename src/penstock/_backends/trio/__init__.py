@@ -1,7 +1,7 @@
 """penstock on Trio, thinly wrapped.
 
-``loop`` holds the primitives, ``scopes`` cancel scopes, ``groups`` task groups, ``handles`` task
-handles.
+``loop`` holds the primitives, ``waits`` how tasks wait and for how long at most, with the timer in
+``deadlines``, ``scopes`` cancel scopes, ``groups`` task groups, ``handles`` task handles.
 """
 
 from penstock._backends.trio.loop import TrioBackend

@@ -1,74 +1,32 @@
 """The primitives of one run of Trio: waiting, waking, yielding, watching descriptors.
 
-Lives here: the object that serves one run, and how it is found and ended.  Cancel scopes live in
-``scopes``, task groups in ``groups``.
+Lives here: the object that serves one run, and how it is found and ended.  How a task is parked and
+resumed lives in ``waits``, cancel scopes in ``scopes``, task groups in ``groups``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar, cast
 
-import outcome
 import trio
 import trio.testing
-from trio.lowlevel import Abort, current_task, wait_task_rescheduled
+from trio.lowlevel import current_task
 
 from penstock._backends._base import Backend, ThreadLimiter
 from penstock._backends._tasks import TaskInfo
+from penstock._backends.trio.deadlines import TrioDeadlines
 from penstock._backends.trio.groups import TrioTaskGroup
 from penstock._backends.trio.scopes import TrioCancelScope
+from penstock._backends.trio.waits import OVERDUE, TrioTimeLimit, TrioWait, check_overdue, wake
 from penstock._exceptions import BusyResourceError, ClosedResourceError
 from penstock._hotpath import FlagProbe, ReadyBudget
 
 __all__ = ("TrioBackend", "current")
 
 T = TypeVar("T")
-
-
-def _message() -> object:
-    """Return what Trio's own wait says to the scheduler, once for all waits.
-
-    Made anew, each wait costs five objects of Trio's: a seventh of a TCP echo, a quarter of an item
-    that goes through an unbuffered memory stream.
-    """
-    waiting = wait_task_rescheduled(lambda _raise_cancel: Abort.SUCCEEDED)
-    try:
-        return waiting.send(None)
-    finally:
-        waiting.close()
-
-
-_PARK = _message()
-#: What a task that was woken is resumed with; shared, as nobody unwraps it.
-_WOKEN: outcome.Value[None] = outcome.Value(None)
-
-
-class _Wait:
-    """One wait of one task; woken or aborted at most once."""
-
-    # While parked, and neither woken nor aborted, it is the `custom_sleep_data` of its task: Trio
-    # forgets that as soon as it reschedules the task, for whatever reason.
-    __slots__ = ("parked", "task")
-
-    def __init__(self) -> None:
-        self.task: trio.lowlevel.Task | None = current_task()
-        self.parked = False
-
-    def __await__(self) -> Generator[Any, outcome.Outcome[None], None]:
-        task = self.task
-        if task is None:  # woken before it was awaited
-            return
-        self.parked = True
-        task.custom_sleep_data = self
-        result = yield _PARK
-        if result is not _WOKEN:
-            try:
-                result.unwrap()
-            finally:
-                del result  # the exception knows this frame: together they would be a cycle
 
 
 def _holds(assertion: AbstractContextManager[None]) -> bool:
@@ -116,20 +74,11 @@ class TrioBackend(Backend):
     def __init__(self) -> None:
         super().__init__()
         self.budget = ReadyBudget(probe=_cancellation_probe())
-        self.new_wait = _Wait
+        self.new_wait = TrioWait
+        self._deadlines = TrioDeadlines()
         self._token = trio.lowlevel.current_trio_token()
 
-    @staticmethod
-    def wake(wait: _Wait) -> bool:
-        task = wait.task
-        if task is None:
-            return False
-        wait.task = None
-        if wait.parked:
-            if task.custom_sleep_data is not wait:
-                return False
-            trio.lowlevel.reschedule(task, _WOKEN)
-        return True
+    wake = staticmethod(wake)
 
     async def settle(self) -> None:
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -137,6 +86,8 @@ class TrioBackend(Backend):
         if budget.exhausted:
             budget.refill()  # before the yield: whoever runs meanwhile has a full budget
             await trio.lowlevel.checkpoint()
+        if OVERDUE:
+            check_overdue(current_task())
         budget.grant()
 
     async def checkpoint(self) -> None:
@@ -241,6 +192,9 @@ class TrioBackend(Backend):
 
     def create_cancel_scope(self, *, deadline: float, shield: bool) -> TrioCancelScope:
         return TrioCancelScope(trio.CancelScope(deadline=deadline, shield=shield))
+
+    def limit_time(self, seconds: float) -> TrioTimeLimit:
+        return TrioTimeLimit(self._deadlines, trio.current_time() + seconds)
 
     def create_task_group(self) -> TrioTaskGroup:
         return TrioTaskGroup()
