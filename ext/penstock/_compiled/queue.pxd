@@ -1,33 +1,7 @@
 from cpython.object cimport PyObject
 
 from penstock._compiled.budget cimport ReadyBudget
-
-
-cdef class End:
-    cdef bint _open
-    # Who waits at this end, in order: closing it must not search for them among all.
-    # Not owned: whoever is in this list is in one of the queue's, too.
-    cdef PyObject* _first
-    cdef PyObject* _last
-
-
-cdef class Waiter:
-    cdef object _item      # what a waiting sender wants to send
-    cdef object _wait      # what wake is called with
-    cdef object _wake      # ends the wait; false where it had been cancelled
-    cdef End _end          # closing it ends the wait
-    cdef int _state
-    cdef unsigned int _binding  # which binding of the queue it waits under
-    cdef PyObject* _before  # neighbours in the list of waiters; not owned, NULL unless linked
-    cdef PyObject* _after
-    cdef PyObject* _end_before  # the same in the list of its end
-    cdef PyObject* _end_after
-
-
-cdef struct WaitList:       # in order of arrival; owns a reference to each waiter in it
-    PyObject* first
-    PyObject* last
-    Py_ssize_t length
+from penstock._compiled.waiters cimport End, WaitList
 
 
 cdef class ItemQueue:

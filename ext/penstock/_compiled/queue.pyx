@@ -1,7 +1,7 @@
 """Compiled twin of ``penstock/_pure/queue.py``, which holds the contract.
 
-Items live in a ring of object pointers and waiters in doubly linked lists.  Both are invisible to
-Cython's own garbage collection support, so this module installs its own, at its end.
+Items live in a ring of object pointers, and waiters in linked lists.  Both are invisible to Cython's
+own garbage collection support, so this module installs its own, at its end.
 """
 
 cimport cython
@@ -10,11 +10,27 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 
 from penstock._compiled.budget cimport ReadyBudget
+from penstock._compiled.waiters cimport (
+    CLOSED,
+    GONE,
+    PROMISED,
+    TAKEN,
+    WAITING,
+    End,
+    Waiter,
+    WaitList,
+    check,
+    park,
+    pop,
+    remove,
+    take_out,
+    traverse,
+    visitproc,
+)
 
 import math
 
 cdef extern from "Python.h":
-    ctypedef int (*visitproc)(PyObject*, void*) noexcept
     ctypedef int (*traverseproc)(PyObject*, visitproc, void*) noexcept
     ctypedef int (*inquiry)(PyObject*) noexcept
     ctypedef struct PyTypeObject:
@@ -28,13 +44,6 @@ cdef enum:
     SMALLEST_RING = 16
     KEPT_RING = 1024  # a longer ring is given back when the last item has left it
 
-cdef enum State:
-    WAITING
-    PROMISED
-    TAKEN
-    GONE
-    CLOSED
-
 
 @cython.final
 cdef class _Nothing:
@@ -44,121 +53,6 @@ cdef class _Nothing:
 
 NOTHING = _Nothing()
 cdef object _NOTHING = NOTHING
-
-
-@cython.final
-cdef class End:
-    def __cinit__(self):
-        self._open = True
-
-
-# Without tp_clear: a cleared waiter could no longer be unlinked, and the cycles that go through
-# one are broken by the queue, which lets go of it.
-@cython.final
-@cython.no_gc_clear
-@cython.freelist(64)
-cdef class Waiter:
-    @property
-    def taken(self):
-        return self._state == TAKEN
-
-
-cdef Waiter _link(
-    WaitList* waiters, object item, object wait, object wake, End end, unsigned int binding
-):
-    cdef Waiter waiter = Waiter.__new__(Waiter)
-    waiter._item = item
-    waiter._wait = wait
-    waiter._wake = wake
-    waiter._end = end
-    waiter._state = WAITING
-    waiter._binding = binding
-    waiter._before = waiters.last
-    waiter._after = NULL
-    if waiters.last == NULL:
-        waiters.first = <PyObject*>waiter
-    else:
-        (<Waiter>waiters.last)._after = <PyObject*>waiter
-    waiters.last = <PyObject*>waiter
-    waiters.length += 1
-    waiter._end_before = end._last
-    waiter._end_after = NULL
-    if end._last == NULL:
-        end._first = <PyObject*>waiter
-    else:
-        (<Waiter>end._last)._end_after = <PyObject*>waiter
-    end._last = <PyObject*>waiter
-    Py_INCREF(waiter)
-    return waiter
-
-
-cdef int _unlink(WaitList* waiters, Waiter waiter) except -1:
-    cdef End end = waiter._end
-    if waiter._before == NULL:
-        waiters.first = waiter._after
-    else:
-        (<Waiter>waiter._before)._after = waiter._after
-    if waiter._after == NULL:
-        waiters.last = waiter._before
-    else:
-        (<Waiter>waiter._after)._before = waiter._before
-    waiter._before = waiter._after = NULL
-    waiters.length -= 1
-    if waiter._end_before == NULL:
-        end._first = waiter._end_after
-    else:
-        (<Waiter>waiter._end_before)._end_after = waiter._end_after
-    if waiter._end_after == NULL:
-        end._last = waiter._end_before
-    else:
-        (<Waiter>waiter._end_after)._end_before = waiter._end_before
-    waiter._end_before = waiter._end_after = NULL
-    Py_DECREF(waiter)  # never the last one: the caller holds another
-    return 0
-
-
-cdef list _take_out(WaitList* waiters, End end, State state):
-    """Take out who waits at ``end``, or at all ends."""
-    cdef list out = []
-    cdef Waiter waiter
-    cdef PyObject* pointer = waiters.first if end is None else end._first
-    while pointer != NULL:
-        waiter = <Waiter>pointer
-        pointer = waiter._after if end is None else waiter._end_after
-        out.append(waiter)
-    for waiter in out:
-        _unlink(waiters, waiter)
-        waiter._state = state
-    return out
-
-
-cdef int _check_list(WaitList* waiters, unsigned int binding) except -1:
-    cdef set waiting = set()
-    cdef set ends = set()
-    cdef PyObject* pointer = waiters.first
-    cdef Waiter waiter
-    while pointer != NULL:
-        waiter = <Waiter>pointer
-        assert waiter._state == WAITING, "I6"
-        assert waiter._binding == binding, "I8"
-        waiting.add(waiter)
-        ends.add(waiter._end)
-        pointer = waiter._after
-    for end in ends:
-        pointer = (<End>end)._first
-        while pointer != NULL:
-            waiter = <Waiter>pointer
-            assert waiter in waiting, "I7"
-            waiting.remove(waiter)
-            pointer = waiter._end_after
-    assert not waiting, "I7"
-    return 0
-
-
-cdef Waiter _pop(WaitList* waiters):
-    cdef Waiter waiter = <Waiter>waiters.first
-    _unlink(waiters, waiter)
-    return waiter
 
 
 @cython.final
@@ -236,8 +130,8 @@ cdef class ItemQueue:
         self._budget = budget
         self._bindings += 1
         self._reserved = 0
-        senders = _take_out(&self._senders, None, GONE)
-        receivers = _take_out(&self._receivers, None, GONE)
+        senders = take_out(&self._senders, None, GONE)
+        receivers = take_out(&self._receivers, None, GONE)
         if not self._open_receivers:
             self._drop_items()
         return 0  # the waiters go here; destructors may come back in: the queue is whole by now
@@ -370,7 +264,7 @@ cdef class ItemQueue:
                 self._refill()
             return item
         while self._senders.length:
-            waiter = _pop(&self._senders)
+            waiter = pop(&self._senders)
             item = waiter._item
             waiter._item = None
             waiter._state = TAKEN
@@ -385,7 +279,7 @@ cdef class ItemQueue:
     cdef bint _promise(self) except -1:
         cdef Waiter waiter
         while self._receivers.length:
-            waiter = _pop(&self._receivers)
+            waiter = pop(&self._receivers)
             waiter._state = PROMISED
             self._reserved += 1
             if waiter._wake(waiter._wait):
@@ -397,7 +291,7 @@ cdef class ItemQueue:
     cdef int _refill(self) except -1:
         cdef Waiter waiter
         while self._senders.length and self._length - self._reserved < self._limit:
-            waiter = _pop(&self._senders)
+            waiter = pop(&self._senders)
             item = waiter._item
             waiter._item = None
             waiter._state = TAKEN
@@ -410,13 +304,13 @@ cdef class ItemQueue:
     # -- waiting ---------------------------------------------------------------------------
 
     def park_sender(self, item, wait, wake, End end not None):
-        cdef Waiter waiter = _link(&self._senders, item, wait, wake, end, self._bindings)
+        cdef Waiter waiter = park(&self._senders, item, wait, wake, end, self._bindings)
         if not self._open_receivers or not end._open:
             self._end_waits(&self._senders, end)
         return waiter
 
     def park_receiver(self, wait, wake, End end not None):
-        cdef Waiter waiter = _link(&self._receivers, None, wait, wake, end, self._bindings)
+        cdef Waiter waiter = park(&self._receivers, None, wait, wake, end, self._bindings)
         if not end._open:
             self._end_waits(&self._receivers, end)
         elif self._length > self._reserved:
@@ -438,7 +332,7 @@ cdef class ItemQueue:
         cdef int state = waiter._state
         waiter._state = GONE
         if state == WAITING:
-            _unlink(&self._receivers, waiter)
+            remove(&self._receivers, waiter)
         elif state == PROMISED and self._is_usable() and waiter._binding == self._bindings:
             self._reserved -= 1
             if not self._promise():
@@ -450,7 +344,7 @@ cdef class ItemQueue:
         if waiter._state == TAKEN:
             return False
         if waiter._state == WAITING:
-            _unlink(&self._senders, waiter)
+            remove(&self._senders, waiter)
         waiter._state = GONE
         waiter._item = None
         return True
@@ -490,7 +384,7 @@ cdef class ItemQueue:
         cdef Waiter waiter
         if not waiters.length:
             return 0
-        ended = _take_out(waiters, end, CLOSED)
+        ended = take_out(waiters, end, CLOSED)
         for waiter in ended:
             waiter._item = None  # a destructor may come back in: all of them are out
         if ended and self._is_usable():
@@ -539,8 +433,8 @@ cdef class ItemQueue:
         if self._senders.length:
             assert used >= self._limit, "I3"
             assert self._open_receivers, "I4"
-        _check_list(&self._senders, self._bindings)
-        _check_list(&self._receivers, self._bindings)
+        check(&self._senders, self._bindings)
+        check(&self._receivers, self._bindings)
         assert self._max_buffer_size == math.inf or self._peak <= self._limit
 
 
@@ -556,18 +450,9 @@ cdef int _traverse(PyObject* pointer, visitproc visit, void* arg) noexcept:
             return result
         result = visit(queue._ring[(queue._head + index) & queue._mask], arg)
     if not result:
-        result = _traverse_list(&queue._senders, visit, arg)
+        result = traverse(&queue._senders, visit, arg)
     if not result:
-        result = _traverse_list(&queue._receivers, visit, arg)
-    return result
-
-
-cdef int _traverse_list(WaitList* waiters, visitproc visit, void* arg) noexcept:
-    cdef PyObject* waiter = waiters.first
-    cdef int result = 0
-    while waiter != NULL and not result:
-        result = visit(waiter, arg)
-        waiter = (<Waiter>waiter)._after
+        result = traverse(&queue._receivers, visit, arg)
     return result
 
 
@@ -575,9 +460,9 @@ cdef int _clear(PyObject* pointer) noexcept:
     cdef ItemQueue queue = <ItemQueue>pointer
     cdef PyObject* item
     while queue._senders.length:
-        _pop(&queue._senders)._state = GONE
+        pop(&queue._senders)._state = GONE
     while queue._receivers.length:
-        _pop(&queue._receivers)._state = GONE
+        pop(&queue._receivers)._state = GONE
     queue._reserved = 0
     while queue._length:
         item = queue._ring[queue._head]

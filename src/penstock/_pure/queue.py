@@ -1,7 +1,7 @@
-"""The bounded queue behind memory object streams, and who waits at its two ends.
+"""The bounded queue behind memory object streams.
 
-Lives here: items, the counts of open ends, and the order of waiting senders and receivers.  It
-owns no task and knows no event loop: a wait is an opaque object that ``wake(wait)`` ends.
+Lives here: items, the counts of open ends, and what becomes of those who wait, whom ``waiters``
+keeps in order.  It owns no task and knows no event loop.
 
 Items stay in the queue until a receiver takes them *while it runs*.  Waking a receiver promises
 it one item, which is a count (``reserved``), not a particular object: so a receiver that is
@@ -19,8 +19,22 @@ from threading import get_ident
 from typing import Any, Final
 
 from penstock._pure.budget import ReadyBudget
+from penstock._pure.waiters import (
+    CLOSED,
+    GONE,
+    PROMISED,
+    TAKEN,
+    WAITING,
+    End,
+    Waiter,
+    WaitList,
+    park,
+    pop,
+    remove,
+    take_out,
+)
 
-__all__ = ("NOTHING", "End", "ItemQueue", "Waiter")
+__all__ = ("NOTHING", "ItemQueue")
 
 
 class _Nothing:
@@ -40,40 +54,6 @@ BATCH = 4096
 
 #: What an item of a batch counts on the ready budget, in bytes: a full batch ends it.
 ITEM = 64
-
-WAITING, PROMISED, TAKEN, GONE, CLOSED = range(5)
-
-
-class End:
-    """One open end of a queue: a stream or one of its clones."""
-
-    __slots__ = ("_open", "_waiters")
-
-    def __init__(self) -> None:
-        self._open = True
-        # Who waits at this end, in order: closing it must not search for them among all.
-        self._waiters: dict[Waiter, None] = {}
-
-
-class Waiter:
-    """One task that waits at one end of a queue."""
-
-    __slots__ = ("_binding", "_end", "_item", "_state", "_wait", "_wake")
-
-    def __init__(
-        self, item: Any, wait: Any, wake: Callable[[Any], bool], end: End, binding: int
-    ) -> None:
-        self._item = item
-        self._wait = wait
-        self._wake = wake
-        self._end = end
-        self._binding = binding  # which binding of the queue it waits under
-        self._state = WAITING
-
-    @property
-    def taken(self) -> bool:
-        """Whether the item of this waiting sender was taken: its send has happened."""
-        return self._state == TAKEN
 
 
 class ItemQueue:
@@ -112,8 +92,8 @@ class ItemQueue:
         self._reserved = 0
         self._peak = 0
         self._open_senders = self._open_receivers = 0
-        self._senders: OrderedDict[Waiter, None] = OrderedDict()
-        self._receivers: OrderedDict[Waiter, None] = OrderedDict()
+        self._senders: WaitList = OrderedDict()
+        self._receivers: WaitList = OrderedDict()
 
     # -- facts -----------------------------------------------------------------------------
 
@@ -179,8 +159,8 @@ class ItemQueue:
         self._budget = budget
         self._bindings += 1
         self._reserved = 0
-        forgotten = [self._take_out(self._senders, None, GONE)]
-        forgotten.append(self._take_out(self._receivers, None, GONE))
+        forgotten = [take_out(self._senders, None, GONE)]
+        forgotten.append(take_out(self._receivers, None, GONE))
         if not self._open_receivers:
             self._drop_items()
         del forgotten  # destructors may come back in: the queue is whole by now
@@ -329,7 +309,7 @@ class ItemQueue:
                 self._refill()
             return item
         while self._senders:
-            waiter = self._pop(self._senders)
+            waiter = pop(self._senders)
             item, waiter._item = waiter._item, None
             waiter._state = TAKEN
             if waiter._wake(waiter._wait):
@@ -343,7 +323,7 @@ class ItemQueue:
     def _promise(self) -> bool:
         """Wake the first receiver that still waits, for an item that is in already."""
         while self._receivers:
-            waiter = self._pop(self._receivers)
+            waiter = pop(self._receivers)
             waiter._state = PROMISED
             self._reserved += 1
             if waiter._wake(waiter._wait):
@@ -355,7 +335,7 @@ class ItemQueue:
     def _refill(self) -> None:
         """Move items of waiting senders into the room that has come free."""
         while self._senders and len(self._items) - self._reserved < self._max_buffer_size:
-            waiter = self._pop(self._senders)
+            waiter = pop(self._senders)
             item, waiter._item = waiter._item, None
             waiter._state = TAKEN
             if waiter._wake(waiter._wait):
@@ -377,7 +357,7 @@ class ItemQueue:
             end: Where the sender waits; closing it ends the wait.
         """
         waiter = Waiter(item, wait, wake, end, self._bindings)
-        self._park(self._senders, waiter)
+        park(self._senders, waiter)
         if not self._open_receivers or not end._open:
             self._end_waits(self._senders, end)
         return waiter
@@ -389,7 +369,7 @@ class ItemQueue:
         closed an end.
         """
         waiter = Waiter(None, wait, wake, end, self._bindings)
-        self._park(self._receivers, waiter)
+        park(self._receivers, waiter)
         if not end._open:
             self._end_waits(self._receivers, end)
         elif len(self._items) > self._reserved:
@@ -416,7 +396,7 @@ class ItemQueue:
         """Withdraw a receiver whose wait was cancelled, and pass its promise on."""
         state, waiter._state = waiter._state, GONE
         if state == WAITING:
-            self._remove(self._receivers, waiter)
+            remove(self._receivers, waiter)
         elif state == PROMISED and self.usable and waiter._binding == self._bindings:
             self._reserved -= 1
             if not self._promise():
@@ -433,25 +413,10 @@ class ItemQueue:
         if waiter._state == TAKEN:
             return False
         if waiter._state == WAITING:
-            self._remove(self._senders, waiter)
+            remove(self._senders, waiter)
         waiter._state = GONE
         waiter._item = None
         return True
-
-    def _park(self, waiters: OrderedDict[Waiter, None], waiter: Waiter) -> None:
-        waiters[waiter] = None
-        waiter._end._waiters[waiter] = None
-
-    @staticmethod
-    def _pop(waiters: OrderedDict[Waiter, None]) -> Waiter:
-        waiter, _ = waiters.popitem(last=False)
-        del waiter._end._waiters[waiter]
-        return waiter
-
-    @staticmethod
-    def _remove(waiters: OrderedDict[Waiter, None], waiter: Waiter) -> None:
-        del waiters[waiter]
-        del waiter._end._waiters[waiter]
 
     # -- ends ------------------------------------------------------------------------------
 
@@ -489,24 +454,14 @@ class ItemQueue:
         if not self._open_senders and not self._reserved:
             self._end_waits(self._receivers, None)
 
-    def _end_waits(self, waiters: OrderedDict[Waiter, None], end: End | None) -> None:
+    def _end_waits(self, waiters: WaitList, end: End | None) -> None:
         """End the waits at ``end``, or at all ends."""
-        ended = self._take_out(waiters, end, CLOSED)
+        ended = take_out(waiters, end, CLOSED)
         for waiter in ended:
             waiter._item = None  # a destructor may come back in: all of them are out
         if ended and self.usable:
             for waiter in ended:
                 waiter._wake(waiter._wait)
-
-    def _take_out(
-        self, waiters: OrderedDict[Waiter, None], end: End | None, state: int
-    ) -> list[Waiter]:
-        """Take out who waits at ``end``, or at all ends."""
-        out = list(waiters if end is None else end._waiters)
-        for waiter in out:
-            self._remove(waiters, waiter)
-            waiter._state = state
-        return out
 
     def _drop_items(self) -> None:
         dropped = []
