@@ -311,6 +311,14 @@ async def test_cancel_gives_its_reason_to_the_scope() -> None:
     assert "because" in messages[0]
 
 
+async def test_reason_is_kept_until_the_group_is_entered() -> None:
+    tg = penstock.create_task_group()
+    tg.cancel_scope.cancel("because")
+    async with tg:
+        with pytest.raises(penstock.get_cancelled_exc_class(), match="because"):
+            await penstock.sleep_forever()
+
+
 async def test_cancellations_inside_an_exception_group_are_left_out() -> None:
     async def child() -> None:
         try:

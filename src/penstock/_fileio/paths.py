@@ -42,7 +42,7 @@ class Path(LookupPart):
 
     __slots__ = ()
 
-    async def _do(self, func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _in_thread(self, func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await run_sync(partial(func, *args, **kwargs), limiter=self._limiter)
 
     # -- contents --------------------------------------------------------------------------
@@ -95,7 +95,7 @@ class Path(LookupPart):
 
         If cancelled before it has begun, nothing has happened; later, it is waited for.
         """
-        return await self._do(self._path.read_bytes)
+        return await self._in_thread(self._path.read_bytes)
 
     if sys.version_info >= (3, 13):
 
@@ -111,7 +111,7 @@ class Path(LookupPart):
                 errors: What becomes of what cannot be coded; None: ``"strict"``, an error.
                 newline: What ends a line, as for :func:`open`; None: any end, read as a newline.
             """
-            return await self._do(self._path.read_text, encoding, errors, newline)
+            return await self._in_thread(self._path.read_text, encoding, errors, newline)
 
     else:
 
@@ -124,14 +124,14 @@ class Path(LookupPart):
                 encoding: How characters are coded; None: the locale's way.
                 errors: What becomes of what cannot be coded; None: ``"strict"``, an error.
             """
-            return await self._do(self._path.read_text, encoding, errors)
+            return await self._in_thread(self._path.read_text, encoding, errors)
 
     async def write_bytes(self, data: ReadableBuffer) -> int:
         """Put ``data`` into the file, in place of what is there, and return its length.
 
         If cancelled before it has begun, nothing has happened; later, it is waited for.
         """
-        return await self._do(self._path.write_bytes, data)
+        return await self._in_thread(self._path.write_bytes, data)
 
     async def write_text(
         self,
@@ -150,7 +150,7 @@ class Path(LookupPart):
             errors: What becomes of what cannot be coded; None: ``"strict"``, an error.
             newline: What a newline becomes, as for :func:`open`; None: the system's end of line.
         """
-        return await self._do(self._path.write_text, data, encoding, errors, newline)
+        return await self._in_thread(self._path.write_text, data, encoding, errors, newline)
 
     # -- directory entries -----------------------------------------------------------------
 
@@ -163,7 +163,7 @@ class Path(LookupPart):
             mode: Permissions of a new file; the umask is taken off.
             exist_ok: False: FileExistsError, if it is there.
         """
-        await self._do(self._path.touch, mode, exist_ok)
+        await self._in_thread(self._path.touch, mode, exist_ok)
 
     if sys.version_info >= (3, 15):
 
@@ -185,7 +185,9 @@ class Path(LookupPart):
                 exist_ok: Whether it may be there already; else FileExistsError.
                 parent_mode: Permissions of the directories above it; None: the usual ones.
             """
-            await self._do(self._path.mkdir, mode, parents, exist_ok, parent_mode=parent_mode)
+            await self._in_thread(
+                self._path.mkdir, mode, parents, exist_ok, parent_mode=parent_mode
+            )
 
     else:
 
@@ -201,7 +203,7 @@ class Path(LookupPart):
                 parents: Whether the directories above it are made as well.
                 exist_ok: Whether it may be there already; else FileExistsError.
             """
-            await self._do(self._path.mkdir, mode, parents, exist_ok)
+            await self._in_thread(self._path.mkdir, mode, parents, exist_ok)
 
     async def symlink_to(self, target: StrPath, target_is_directory: bool = False) -> None:
         """Make it a symbolic link to ``target``.
@@ -212,14 +214,14 @@ class Path(LookupPart):
             target: A path; a relative one counts from where the link is.
             target_is_directory: On Windows, whether the link is to a directory.
         """
-        await self._do(self._path.symlink_to, plain(target), target_is_directory)
+        await self._in_thread(self._path.symlink_to, plain(target), target_is_directory)
 
     async def hardlink_to(self, target: StrPath) -> None:
         """Make it another name of the file ``target``.
 
         If cancelled before it has begun, nothing has happened; later, it is waited for.
         """
-        await self._do(self._path.hardlink_to, plain(target))
+        await self._in_thread(self._path.hardlink_to, plain(target))
 
     if sys.version_info < (3, 12):
 
@@ -228,7 +230,7 @@ class Path(LookupPart):
 
             If cancelled before it has begun, nothing has happened; later, it is waited for.
             """
-            await self._do(self._path.link_to, plain(target))
+            await self._in_thread(self._path.link_to, plain(target))
 
     async def rename(self, target: StrPath) -> Self:
         """Give it another name, and return that.
@@ -238,7 +240,7 @@ class Path(LookupPart):
         Args:
             target: The name.  On Windows nothing may have it: FileExistsError.
         """
-        return self.with_segments(await self._do(self._path.rename, plain(target)))
+        return self.with_segments(await self._in_thread(self._path.rename, plain(target)))
 
     async def replace(self, target: StrPath) -> Self:
         """Give it another name, in place of what has that, and return it.
@@ -248,7 +250,7 @@ class Path(LookupPart):
         Args:
             target: The name.
         """
-        return self.with_segments(await self._do(self._path.replace, plain(target)))
+        return self.with_segments(await self._in_thread(self._path.replace, plain(target)))
 
     if sys.version_info >= (3, 14):
 
@@ -268,7 +270,7 @@ class Path(LookupPart):
                 follow_symlinks: Whether what a symbolic link leads to is copied, not the link.
                 preserve_metadata: Whether permissions and times are copied as well.
             """
-            path = await self._do(
+            path = await self._in_thread(
                 self._path.copy,
                 plain(target),
                 follow_symlinks=follow_symlinks,
@@ -287,7 +289,7 @@ class Path(LookupPart):
 
             If cancelled before it has begun, nothing has happened; later, it is waited for.
             """
-            path = await self._do(
+            path = await self._in_thread(
                 self._path.copy_into,
                 plain(target_dir),
                 follow_symlinks=follow_symlinks,
@@ -300,14 +302,16 @@ class Path(LookupPart):
 
             If cancelled before it has begun, nothing has happened; later, it is waited for.
             """
-            return self.with_segments(await self._do(self._path.move, plain(target)))
+            return self.with_segments(await self._in_thread(self._path.move, plain(target)))
 
         async def move_into(self, target_dir: StrPath) -> Self:
             """Move it, under the same name, into a directory, and return where it is.
 
             If cancelled before it has begun, nothing has happened; later, it is waited for.
             """
-            return self.with_segments(await self._do(self._path.move_into, plain(target_dir)))
+            return self.with_segments(
+                await self._in_thread(self._path.move_into, plain(target_dir))
+            )
 
     async def unlink(self, missing_ok: bool = False) -> None:
         """Remove the file.
@@ -317,14 +321,14 @@ class Path(LookupPart):
         Args:
             missing_ok: False: FileNotFoundError, if it is not there.
         """
-        await self._do(self._path.unlink, missing_ok)
+        await self._in_thread(self._path.unlink, missing_ok)
 
     async def rmdir(self) -> None:
         """Remove the directory, which must be empty.
 
         If cancelled before it has begun, nothing has happened; later, it is waited for.
         """
-        await self._do(self._path.rmdir)
+        await self._in_thread(self._path.rmdir)
 
     async def chmod(self, mode: int, *, follow_symlinks: bool = True) -> None:
         """Change the permissions.
@@ -335,7 +339,7 @@ class Path(LookupPart):
             mode: As for :func:`os.chmod`.
             follow_symlinks: False: those of a symbolic link itself, where the system has them.
         """
-        await self._do(self._path.chmod, mode, follow_symlinks=follow_symlinks)
+        await self._in_thread(self._path.chmod, mode, follow_symlinks=follow_symlinks)
 
     async def lchmod(self, mode: int) -> None:
         """Change the permissions of a symbolic link itself.
@@ -345,7 +349,7 @@ class Path(LookupPart):
         Args:
             mode: As for :func:`os.chmod`.
         """
-        await self._do(self._path.lchmod, mode)
+        await self._in_thread(self._path.lchmod, mode)
 
 
 PathLike.register(Path)

@@ -18,18 +18,23 @@ _CANCEL_TAKES_REASON = "reason" in signature(trio.CancelScope.cancel).parameters
 class TrioCancelScope(BackendCancelScope):
     """A cancel scope of Trio."""
 
-    __slots__ = ("_called", "_scope")
+    __slots__ = ("_called", "_reason", "_scope")
 
     def __init__(self, scope: trio.CancelScope) -> None:
         self._scope = scope
         self._called = False  # it was a call that has cancelled the scope
+        self._reason: str | None = None
 
     def cancel(self, reason: str | None = None) -> None:
         if self._scope.cancel_called:
             return
         self._called = True
+        self._reason = reason
+        self._cancel()
+
+    def _cancel(self) -> None:
         if _CANCEL_TAKES_REASON:
-            self._scope.cancel(reason)
+            self._scope.cancel(self._reason)
         else:
             self._scope.cancel()
 
@@ -65,9 +70,10 @@ class TrioCancelScope(BackendCancelScope):
         """Go on as ``scope``, which was just entered."""
         scope.shield = self._scope.shield
         scope.deadline = self._scope.deadline
-        if self._scope.cancel_called:
-            scope.cancel()
+        cancelled = self._scope.cancel_called
         self._scope = scope
+        if cancelled:
+            self._cancel()
 
     def __enter__(self) -> Self:
         self._scope.__enter__()
