@@ -7,8 +7,10 @@ is closed, and the right event loop goes on.  ``tests/tasks`` does the same with
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -205,6 +207,64 @@ async def test_another_thread_enters_no_scope() -> None:
         scope.cancel()
         await penstock.sleep(60)
     assert scope.cancelled_caught
+
+
+async def test_another_thread_cancels_no_scope_and_no_task() -> None:
+    refused: list[str] = []
+
+    def use() -> None:
+        for action in (
+            scope.cancel,
+            tg.cancel,
+            handle.cancel,
+            partial(setattr, scope, "deadline", 0),
+            partial(setattr, scope, "shield", True),
+        ):
+            with pytest.raises(RuntimeError, match="belongs to an event loop in another thread"):
+                action()
+            refused.append("it")
+
+    async def use_in_a_loop() -> None:
+        use()
+
+    async with penstock.create_task_group() as tg:
+        handle = tg.start_soon(penstock.sleep_forever)
+        with penstock.CancelScope() as scope:
+            await penstock.to_thread.run_sync(use)
+            for other in OTHERS:
+                run = BackendUnderTest(other, other).run
+                await penstock.to_thread.run_sync(run, use_in_a_loop)
+            assert len(refused) == 15
+            await penstock.sleep(0)
+        assert not scope.cancel_called
+        assert scope.deadline == math.inf
+        assert not scope.shield
+        assert handle.status is handle.Status.PENDING
+        handle.cancel()
+        with penstock.CancelScope() as scope:
+            scope.cancel()
+            await penstock.sleep_forever()
+        assert scope.cancelled_caught
+
+
+def test_another_thread_that_looks_at_a_passed_deadline_cancels_nothing(
+    asyncio_backend: BackendUnderTest,
+) -> None:
+    seen: list[bool] = []
+
+    async def look() -> None:
+        with penstock.CancelScope(deadline=penstock.current_time() + 0.001) as scope:
+            while penstock.current_time() < scope.deadline:
+                pass
+            thread = threading.Thread(target=lambda: seen.append(scope.cancel_called))
+            thread.start()
+            thread.join()
+            seen.append(scope.cancel_called)
+            await penstock.sleep_forever()
+        assert scope.cancelled_caught
+
+    asyncio_backend.run(look)
+    assert seen == [False, True]
 
 
 async def test_another_thread_receives_no_signal() -> None:

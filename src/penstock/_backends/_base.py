@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from penstock._backends._tasks import TaskInfo
     from penstock.abc._tasks import TaskGroup
 
-__all__ = ("Backend", "BackendCancelScope", "ThreadLimiter", "Wait")
+__all__ = ("Backend", "BackendCancelScope", "ThreadLimiter", "Wait", "refuse_other_thread")
 
 T = TypeVar("T")
 
@@ -32,6 +32,15 @@ class ThreadLimiter(Protocol):
 
     async def acquire_on_behalf_of(self, borrower: object) -> None: ...
     def release_on_behalf_of(self, borrower: object) -> None: ...
+
+
+def refuse_other_thread(budget: ReadyBudget) -> None:
+    """Raise RuntimeError where a scope is used beside the event loop that it belongs to.
+
+    The tasks in it could not be woken from there, or not before their loop turns by itself.
+    """
+    if budget.foreign and not budget.retired:
+        raise RuntimeError("this cancel scope belongs to an event loop in another thread")
 
 
 class BackendCancelScope(CancelScope, ABC):

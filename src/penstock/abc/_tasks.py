@@ -63,6 +63,11 @@ class CancelScope:
 
         Args:
             reason: Why, for whoever reads the traceback.
+
+        Raises:
+            RuntimeError: The scope belongs to an event loop in another thread, from which its
+                tasks could not be woken; nothing was cancelled.  Setting :attr:`deadline` and
+                :attr:`shield` is refused there as well.
         """
         raise NotImplementedError
 
@@ -137,6 +142,9 @@ class TaskHandle(ABC, Generic[T_co]):
         """Cancel every wait of the task, now and from now on; the group goes on.
 
         The task runs until its first wait, if it has not run yet.  No effect once it has ended.
+
+        Raises:
+            RuntimeError: The task belongs to an event loop in another thread.
         """
 
     @abstractmethod

@@ -11,6 +11,7 @@ from asyncio import CancelledError, Task
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from penstock._backends._base import refuse_other_thread
 from penstock._backends.asyncio.scopes import AsyncioCancelScope
 from penstock._backends.asyncio.states import only_cancelled
 from penstock.abc._tasks import TaskHandle
@@ -47,6 +48,7 @@ class AsyncioTaskHandle(TaskHandle[T_co]):
 
     def cancel(self) -> None:
         if self.scope is None and not self.task.done():
+            refuse_other_thread(self.group.states.budget)
             self.scope = self.group.insert_scope(self.task)
             self.scope.cancel("the handle of the task was cancelled")
 

@@ -64,7 +64,7 @@ from types import TracebackType
 from typing import Any, Self
 from weakref import ref
 
-from penstock._backends._base import BackendCancelScope
+from penstock._backends._base import BackendCancelScope, refuse_other_thread
 from penstock._backends._deadlines import Entry
 from penstock._backends.asyncio.states import TaskState, TaskStates, effective
 
@@ -122,6 +122,7 @@ class AsyncioCancelScope(BackendCancelScope):
         return name if self._reason is None else f"{name}: {self._reason}"
 
     def cancel(self, reason: str | None = None) -> None:
+        refuse_other_thread(self._states.budget)
         if self._cancel_called:
             return
         self._cancel_called = True
@@ -137,6 +138,7 @@ class AsyncioCancelScope(BackendCancelScope):
 
     @deadline.setter
     def deadline(self, value: float) -> None:
+        refuse_other_thread(self._states.budget)
         self._deadline = _checked(value)
         if self._state is not None and not self._cancel_called:
             self._unwatch_deadline()
@@ -148,6 +150,7 @@ class AsyncioCancelScope(BackendCancelScope):
 
     @shield.setter
     def shield(self, value: bool) -> None:
+        refuse_other_thread(self._states.budget)
         lowered = self._shield and not value
         self._shield = value
         if lowered and self._state is not None and effective(self) is not None:
@@ -161,6 +164,7 @@ class AsyncioCancelScope(BackendCancelScope):
             and not self._cancel_called
             and (self._state is not None or not self._entered)
             and self._deadline <= self._states.loop.time()
+            and not self._states.budget.foreign
         ):
             self._expire()
         return self._cancel_called

@@ -57,7 +57,7 @@ class TaskStates:
     # I6  cancelled counts the scopes that are entered and cancelled
     # I7  the budget is held while cancelled > 0, so that every ready operation looks
     # I8  by_task has a state, if any, for each task that lives; its keys call themselves off
-    __slots__ = ("_budget", "by_task", "cancelled", "deadlines", "lookouts", "loop", "starting")
+    __slots__ = ("budget", "by_task", "cancelled", "deadlines", "lookouts", "loop", "starting")
 
     def __init__(self, loop: AbstractEventLoop, budget: ReadyBudget) -> None:
         self.loop = loop
@@ -68,7 +68,7 @@ class TaskStates:
         #: asks for its state, before the group has got hold of the task.
         self.starting: tuple[object, AsyncioCancelScope] | None = None
         self.deadlines = AsyncioDeadlines(loop)
-        self._budget = budget
+        self.budget = budget
         # By hand, because WeakKeyDictionary.get() takes twice as long.
         self.by_task: dict[ref[Task[Any]], TaskState] = {}
 
@@ -170,13 +170,13 @@ class TaskStates:
         """Note one more cancelled scope."""
         self.cancelled += 1
         if self.cancelled == 1:
-            self._budget.hold()
+            self.budget.hold()
 
     def discount(self) -> None:
         """Note that a cancelled scope was left."""
         self.cancelled -= 1
         if self.cancelled == 0:
-            self._budget.release()
+            self.budget.release()
 
     # -- delivering ------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from penstock._backends._spawning import (
 )
 from penstock._backends.trio.handles import TrioTaskHandle
 from penstock._backends.trio.scopes import TrioCancelScope
+from penstock._hotpath import ReadyBudget
 from penstock.abc._tasks import TaskGroup, TaskHandle
 
 __all__ = ("TrioTaskGroup",)
@@ -35,18 +36,22 @@ Args = TypeVarTuple("Args")
 
 
 class TrioTaskGroup(TaskGroup):
-    """A task group around a nursery of Trio."""
+    """A task group around a nursery of Trio.
+
+    Args:
+        budget: The ready budget of the event loop.
+    """
 
     __slots__ = ("_entered", "_manager", "_nursery", "_thread", "cancel_scope")
 
     cancel_scope: TrioCancelScope
 
-    def __init__(self) -> None:
+    def __init__(self, budget: ReadyBudget) -> None:
         self._manager = trio.open_nursery(strict_exception_groups=True)
         self._entered = False
         self._nursery: trio.Nursery | None = None  # set while the group is active
         # Trio makes the nursery's scope on entry; until then this one takes what is asked of it.
-        self.cancel_scope = TrioCancelScope(trio.CancelScope())
+        self.cancel_scope = TrioCancelScope(trio.CancelScope(), budget)
 
     async def __aenter__(self) -> Self:
         if self._entered:
@@ -98,7 +103,7 @@ class TrioTaskGroup(TaskGroup):
         self._check_thread()
         if self._nursery is None:
             raise RuntimeError(INACTIVE)
-        return self._spawn(TrioTaskHandle(coroutine_of(func, args), callable_name(func, name)))
+        return self._spawn(self._handle_of(coroutine_of(func, args), callable_name(func, name)))
 
     def create_task(
         self, coro: Coroutine[Any, Any, T], *, name: object = None, context: Context | None = None
@@ -109,10 +114,13 @@ class TrioTaskGroup(TaskGroup):
         except RuntimeError:
             coro.close()
             raise
-        handle = TrioTaskHandle(coro, coroutine_name(coro, name))
+        handle = self._handle_of(coro, coroutine_name(coro, name))
         if context is None:
             return self._spawn(handle)
         return context.copy().run(self._spawn, handle)
+
+    def _handle_of(self, coro: Coroutine[Any, Any, T], name: str) -> TrioTaskHandle[T]:
+        return TrioTaskHandle(coro, name, self.cancel_scope.budget)
 
     def _spawn(self, handle: TrioTaskHandle[T]) -> TrioTaskHandle[T]:
         nursery = self._nursery
@@ -138,7 +146,7 @@ class TrioTaskGroup(TaskGroup):
         await checkpoint_if_cancelled()
         status = StartStatus()
         coro = coroutine_of(func, args, task_status=status)
-        handle = TrioTaskHandle(coro, callable_name(func, name))
+        handle = self._handle_of(coro, callable_name(func, name))
         try:
             handle._start_value = await self._nursery.start(handle.run, status, name=handle.name)
             return handle if return_handle else status.value

@@ -7,7 +7,9 @@ from typing import Any, TypeVar
 
 import trio
 
+from penstock._backends._base import refuse_other_thread
 from penstock._backends._spawning import StartStatus
+from penstock._hotpath import ReadyBudget
 from penstock.abc._tasks import TaskHandle
 
 __all__ = ("TrioTaskHandle",)
@@ -21,15 +23,17 @@ class TrioTaskHandle(TaskHandle[T_co]):
     Args:
         coro: What the child runs.
         name: What the child is called.
+        budget: The ready budget of the event loop.
     """
 
     # I1  _done is set once the child has ended; then _error or _value says how
     # I2  _over is set once somebody waits for the end
-    __slots__ = ("_coro", "_done", "_error", "_name", "_over", "_scope", "_value")
+    __slots__ = ("_budget", "_coro", "_done", "_error", "_name", "_over", "_scope", "_value")
 
     _value: T_co
 
-    def __init__(self, coro: Coroutine[Any, Any, T_co], name: str) -> None:
+    def __init__(self, coro: Coroutine[Any, Any, T_co], name: str, budget: ReadyBudget) -> None:
+        self._budget = budget
         self._coro = coro
         self._name = name
         self._scope = trio.CancelScope()
@@ -65,6 +69,9 @@ class TrioTaskHandle(TaskHandle[T_co]):
             del self, status  # the traceback of an error, which the handle has, leads back here
 
     def cancel(self) -> None:
+        if self._done:
+            return
+        refuse_other_thread(self._budget)
         self._scope.cancel()
 
     async def wait(self) -> None:

@@ -191,13 +191,13 @@ class TrioBackend(Backend):
         return trio.current_effective_deadline()
 
     def create_cancel_scope(self, *, deadline: float, shield: bool) -> TrioCancelScope:
-        return TrioCancelScope(trio.CancelScope(deadline=deadline, shield=shield))
+        return TrioCancelScope(trio.CancelScope(deadline=deadline, shield=shield), self.budget)
 
     def limit_time(self, seconds: float) -> TrioTimeLimit:
         return TrioTimeLimit(self._deadlines, trio.current_time() + seconds)
 
     def create_task_group(self) -> TrioTaskGroup:
-        return TrioTaskGroup()
+        return TrioTaskGroup(self.budget)
 
     async def run_sync_in_thread(
         self,

@@ -8,7 +8,8 @@ from typing import Self
 
 import trio
 
-from penstock._backends._base import BackendCancelScope
+from penstock._backends._base import BackendCancelScope, refuse_other_thread
+from penstock._hotpath import ReadyBudget
 
 __all__ = ("TrioCancelScope",)
 
@@ -16,16 +17,23 @@ _CANCEL_TAKES_REASON = "reason" in signature(trio.CancelScope.cancel).parameters
 
 
 class TrioCancelScope(BackendCancelScope):
-    """A cancel scope of Trio."""
+    """A cancel scope of Trio.
 
-    __slots__ = ("_called", "_reason", "_scope")
+    Args:
+        scope: Trio's own.
+        budget: The ready budget of the event loop.
+    """
 
-    def __init__(self, scope: trio.CancelScope) -> None:
+    __slots__ = ("_called", "_reason", "_scope", "budget")
+
+    def __init__(self, scope: trio.CancelScope, budget: ReadyBudget) -> None:
         self._scope = scope
+        self.budget = budget
         self._called = False  # it was a call that has cancelled the scope
         self._reason: str | None = None
 
     def cancel(self, reason: str | None = None) -> None:
+        refuse_other_thread(self.budget)
         if self._scope.cancel_called:
             return
         self._called = True
@@ -44,6 +52,7 @@ class TrioCancelScope(BackendCancelScope):
 
     @deadline.setter
     def deadline(self, value: float) -> None:
+        refuse_other_thread(self.budget)
         self._scope.deadline = value
 
     @property
@@ -52,6 +61,7 @@ class TrioCancelScope(BackendCancelScope):
 
     @shield.setter
     def shield(self, value: bool) -> None:
+        refuse_other_thread(self.budget)
         self._scope.shield = value
 
     @property
