@@ -263,7 +263,8 @@ def test_limit_that_is_no_integer_raises_type_error(make, name, size):
 @pytest.mark.parametrize("below", [1, 2, HUGE])
 def test_size_that_is_too_small_raises_value_error(make, name, least, below):
     buffer = make(b"kept")
-    with pytest.raises(ValueError, match=f"must be at least {least}, not {least - below}"):
+    kind = "positive" if least else "non-negative"
+    with pytest.raises(ValueError, match=f"must be a {kind} integer, not {least - below}"):
         getattr(buffer, name)(least - below)
     assert bytes(buffer) == b"kept"
 
@@ -467,7 +468,7 @@ def test_take_until_without_a_delimiter_raises_value_error(make, delimiter):
 
 @pytest.mark.parametrize("limit", [0, -1, -HUGE])
 def test_take_until_limit_below_one_raises_value_error(make, limit):
-    with pytest.raises(ValueError, match=f"max_bytes must be at least 1, not {limit}"):
+    with pytest.raises(ValueError, match=f"max_bytes must be a positive integer, not {limit}"):
         make(b"kept\n").take_until(b"\n", limit)
 
 

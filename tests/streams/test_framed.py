@@ -507,7 +507,9 @@ def test_bad_arguments_are_refused(kind):
     with pytest.raises(TypeError, match="max_frame_size must be an integer, not '1'"):
         kind(pipe, LengthPrefixed(), "1")
     for size in (0, -1):
-        with pytest.raises(ValueError, match=f"max_frame_size must be at least 1, not {size}"):
+        with pytest.raises(
+            ValueError, match=f"max_frame_size must be a positive integer, not {size}"
+        ):
             kind(pipe, LengthPrefixed(), size)
 
 

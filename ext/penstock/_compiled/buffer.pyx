@@ -51,7 +51,8 @@ cdef inline Py_ssize_t size_of(object value, str name, Py_ssize_t least) except?
         raise TypeError(f"{name} must be an integer, not {short_repr(value)}")
     size = PyNumber_AsSsize_t(value, NULL)
     if size < least:
-        raise ValueError(f"{name} must be at least {least}, not {value!r}")
+        kind = "positive" if least else "non-negative"
+        raise ValueError(f"{name} must be a {kind} integer, not {value!r}")
     return size
 
 

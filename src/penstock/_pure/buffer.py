@@ -51,7 +51,8 @@ def _size_of(value: object, name: str, least: int) -> int:
         raise TypeError(f"{name} must be an integer, not {short_repr(value)}")
     size = index(value)
     if size < least:
-        raise ValueError(f"{name} must be at least {least}, not {value!r}")
+        kind = "positive" if least else "non-negative"  # as AnyIO says it
+        raise ValueError(f"{name} must be a {kind} integer, not {value!r}")
     return min(size, maxsize)
 
 

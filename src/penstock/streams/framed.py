@@ -64,7 +64,7 @@ class _Framed:
         if not hasattr(max_frame_size, "__index__"):
             raise TypeError(f"max_frame_size must be an integer, not {max_frame_size!r}")
         if max_frame_size < 1:
-            raise ValueError(f"max_frame_size must be at least 1, not {max_frame_size!r}")
+            raise ValueError(f"max_frame_size must be a positive integer, not {max_frame_size!r}")
         self.framing = framing
         self.max_frame_size: int = index(max_frame_size)
 
