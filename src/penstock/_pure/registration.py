@@ -61,10 +61,13 @@ class Registration(DatagramCalls):
         if not self._readable or self.reader is not None:
             return None
         budget = self._budget
-        if budget._left > 0 and budget._probe is None and budget._thread == get_ident():
-            budget._left -= 1
-        elif not budget.spend():
+        if (
+            budget._left <= 0
+            or budget._thread != get_ident()
+            or (budget._probe is not None and budget._probe())
+        ):
             return None
+        budget._left -= 1
         if self._late:
             self._raise_late()
         try:
@@ -176,10 +179,13 @@ class Registration(DatagramCalls):
         if not self._writable:
             return -1
         budget = self._budget
-        if budget._left > 0 and budget._probe is None and budget._thread == get_ident():
-            budget._left -= 1
-        elif not budget.spend():
+        if (
+            budget._left <= 0
+            or budget._thread != get_ident()
+            or (budget._probe is not None and budget._probe())
+        ):
             return -1
+        budget._left -= 1
         try:
             nbytes = self._sock.send(piece, NO_SIGNAL)
         except BlockingIOError:
