@@ -823,3 +823,43 @@ def test_take_frame_counts_on_the_budget_and_declines_while_claimed(make):
     assert buffer.take_frame(1, 10) is None
     buffer.claimed = False
     assert buffer.take_frame(1, 10) == b"b"
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_take_frame_counts_its_bytes_on_the_budget(twin, prefix):
+    buffer = twin.ReceiveBuffer(twin.ReadyBudget(1_000_000))
+    buffer.feed((announce(prefix, 200) + bytes(200)) * 1400)
+    taken = 0
+    while buffer.take_frame(prefix, 200) is not None:
+        taken += 1
+    assert taken == 1311  # the one that passes 256 KiB is the last
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_take_frame_behind_a_search_leaves_the_rest_to_be_searched(make, prefix):
+    buffer = make(announce(prefix, 2) + b"ab" + b"c\n")
+    assert buffer.take_until(b"\n\n", 100) is None
+    assert buffer.take_frame(prefix, 100) == b"ab"
+    buffer._check()
+    buffer.feed(b"\n")
+    assert buffer.take_until(b"\n\n", 100) == b"c"
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("more", [b"", b"more"])
+def test_take_frame_whose_probe_uses_the_buffer_neither_loses_nor_tears(twin, prefix, more):
+    used = []
+
+    def probe():
+        if not used:
+            used.append(b"")  # nothing is to be done while this is
+            used.append(buffer.take(3))
+            buffer.feed(more)
+        return False
+
+    frames = b"".join(announce(prefix, size) + bytes([size]) * size for size in (5, 6, 7))
+    buffer = twin.ReceiveBuffer(twin.ReadyBudget(1_000, probe))
+    buffer.feed(frames)
+    assert buffer.take_frame(prefix, 100) is None
+    assert used[1] + bytes(buffer) == frames + more
+    buffer._check()

@@ -488,7 +488,38 @@ class ReceiveBuffer:
             raise ValueError(f"no such prefix: {prefix!r}")
         if type(max_size) is not int or max_size < 0:
             max_size = _size_of(max_size, "max_size", 0)
-        if self.claimed or self._budget is None or (self._room and self._declines()):
+        budget = self._budget
+        if budget is None or self.claimed:
+            return None
+        data, start = self._data, self._start
+        begin = start + prefix
+        if prefix <= 0 or begin > len(data) or self._ahead or self._room or self._scanned:
+            return self._take_rare_frame(prefix, max_size)
+        # Else this is all of that without its calls: 901 to 650 ns a frame.
+        if budget._left <= 0 or budget._thread != get_ident():
+            return None
+        size = int.from_bytes(data[start:begin])
+        stop = begin + size
+        if size > max_size or stop > len(data):
+            return None
+        if (probe := budget._probe) is not None and (
+            probe() or self._start != start or self._data is not data or self._room
+        ):
+            return None  # declined, or the probe used this buffer
+        budget._left -= 1
+        budget._bytes_left = bytes_left = budget._bytes_left - size
+        if bytes_left <= 0:
+            budget.spend_bytes(0)
+        if stop < len(data):
+            self._start = stop
+        else:
+            self._data = b""
+            self._start = 0
+        taken = data[begin:stop]
+        return taken if type(taken) is bytes else bytes(taken)
+
+    def _take_rare_frame(self, prefix: int, max_size: int) -> bytes | None:
+        if self._declines():
             return None
         size, width = self._announced(prefix)
         if not 0 <= size <= max_size or width + size > len(self._data) - self._start:
