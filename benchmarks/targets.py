@@ -51,6 +51,16 @@ FLOOR = ("epoll", "C")
 BLOCKING = ("blocking", "blocking")
 SSLOBJECT = ("sslobject", "asyncio")
 BULK = ("tcp-in-64k", "tcp-in-1024k", "tcp-out-64k", "tcp-out-1024k")
+#: Has no target of its own but the one that every workload has: the pure twin is never slower.
+SMALL = (
+    "memory-ready",
+    "records-objects",
+    "frames-objects",
+    "lock-fast",
+    "semaphore",
+    "limiter",
+    "event-set",
+)
 
 TARGETS = (
     *on(ALL, "memory-buffered", "penstock", "anyio", 12),
@@ -113,4 +123,7 @@ TARGETS = (
     Target("idle-memory", "uvloop", "penstock", KIB, 4.5, ceiling=True),
     Target("idle-memory", "trio", "penstock", KIB, 5.0, ceiling=True),
     *on(ALL, "idle-memory", "penstock-pure", "anyio", 1),
+    *(target for small in SMALL for target in on(ALL, small, "penstock-pure", "anyio", 1)),
+    *on(TASKS, "scopes", "penstock-pure", "anyio", 1),
+    *on(TASKS, "spawn", "penstock-pure", "anyio", 1),
 )
