@@ -12,12 +12,12 @@ __all__ = (
     "IMPLEMENTATION",
     "NOTHING",
     "REASON",
-    "FlagProbe",
     "ItemQueue",
     "Poller",
     "ReadyBudget",
     "ReceiveBuffer",
     "Registration",
+    "TrioProbe",
 )
 
 _requested = os.environ.get("PENSTOCK_HOTPATH") or "auto"
@@ -62,9 +62,9 @@ else:
 #: ``"compiled"`` or ``"pure"``.
 IMPLEMENTATION: str = _twin.__name__.removeprefix("penstock._")
 NOTHING = _twin.NOTHING
-FlagProbe = _twin.FlagProbe
 ItemQueue = _twin.ItemQueue
 Poller = _twin.Poller
 ReadyBudget = _twin.ReadyBudget
 ReceiveBuffer = _twin.ReceiveBuffer
 Registration = _twin.Registration
+TrioProbe = _twin.TrioProbe

@@ -281,96 +281,86 @@ def test_probe_that_fails_takes_nothing(twin):
     assert budget.left == 3
 
 
-class SlottedOwner:
-    __slots__ = ("holder",)
+class SlottedTask:
+    __slots__ = ("_cancel_status",)
 
-    def __init__(self, holder):
-        self.holder = holder
+    def __init__(self, status):
+        self._cancel_status = status
 
 
-class SlottedHolder:
-    __slots__ = ("flag",)
+class SlottedStatus:
+    __slots__ = ("effectively_cancelled",)
 
     def __init__(self, flag):
-        self.flag = flag
+        self.effectively_cancelled = flag
 
 
-class PlainOwner:
-    def __init__(self, holder):
-        self.holder = holder
+class PlainTask:
+    def __init__(self, status):
+        self._cancel_status = status
 
 
-class PlainHolder:
+class PlainStatus:
     def __init__(self, flag):
-        self.flag = flag
+        self.effectively_cancelled = flag
 
 
-def flag_probe(twin, variables):
-    def ask():
-        try:
-            return variables["owner"].holder.flag
-        except (AttributeError, KeyError):
-            return True
-
-    return twin.FlagProbe(ask, variables, "owner", "holder", "flag")
-
-
-@pytest.mark.parametrize("owner", [SlottedOwner, PlainOwner])
-@pytest.mark.parametrize("holder", [SlottedHolder, PlainHolder])
-def test_flag_probe_follows_what_is_there_now(twin, owner, holder):
+@pytest.mark.parametrize("task", [SlottedTask, PlainTask])
+@pytest.mark.parametrize("status", [SlottedStatus, PlainStatus])
+def test_trio_probe_follows_what_is_there_now(twin, task, status):
     variables = {}
-    probe = flag_probe(twin, variables)
+    probe = twin.TrioProbe(variables)
     budget = twin.ReadyBudget(probe=probe)
     assert probe() is budget.alert is True  # nobody there
     for _ in range(2):
         for flag in (False, True, False, 0, 1):
-            variables["owner"] = owner(holder(flag))
+            variables["task"] = task(status(flag))
             assert [probe(), budget.alert, budget.spend()] == [flag, flag, not flag]
-        variables["owner"].holder = holder(True)
+        variables["task"]._cancel_status = status(True)
         assert not budget.spend()
-        variables["owner"].holder.flag = False
+        variables["task"]._cancel_status.effectively_cancelled = False
         assert budget.spend()
-        del variables["owner"].holder.flag
+        del variables["task"]._cancel_status.effectively_cancelled
         assert not budget.spend()
-        del variables["owner"].holder
+        del variables["task"]._cancel_status
         assert not budget.spend()
-        del variables["owner"]
+        del variables["task"]
         assert not budget.spend()
     assert budget.left == 256 - 8
     budget._check()
 
 
-def test_flag_probe_is_not_misled_by_objects_of_other_types(twin):
+def test_trio_probe_is_not_misled_by_objects_of_other_types(twin):
     variables = {}
-    probe = flag_probe(twin, variables)
+    probe = twin.TrioProbe(variables)
     for flag in (False, True, False):
-        for owner in (SlottedOwner, PlainOwner):
-            for holder in (PlainHolder, SlottedHolder):
-                variables["owner"] = owner(holder(flag))
+        for task in (SlottedTask, PlainTask):
+            for status in (PlainStatus, SlottedStatus):
+                variables["task"] = task(status(flag))
                 assert probe() is flag
                 assert probe() is flag
 
 
-def test_flag_probe_lets_other_errors_out(twin):
-    class Holder:
+def test_trio_probe_lets_other_errors_out(twin):
+    class Status:
         @property
-        def flag(self):
+        def effectively_cancelled(self):
             raise ZeroDivisionError
 
-    budget = twin.ReadyBudget(probe=flag_probe(twin, {"owner": PlainOwner(Holder())}))
+    budget = twin.ReadyBudget(probe=twin.TrioProbe({"task": PlainTask(Status())}))
     with pytest.raises(ZeroDivisionError):
         budget.spend()
     assert budget.left == 256
 
 
-def test_flag_probe_wants_a_dictionary(twin):
+def test_trio_probe_wants_a_dictionary(twin):
     with pytest.raises(TypeError, match="variables must be a dictionary, not list"):
-        flag_probe(twin, [])
+        twin.TrioProbe([])
 
 
-def test_flag_probe_that_refers_to_its_budget_is_collected(twin):
+def test_trio_probe_that_refers_to_its_budget_is_collected(twin):
     variables = {}
-    variables["budget"] = twin.ReadyBudget(probe=flag_probe(twin, variables))
+    variables["budget"] = twin.ReadyBudget(probe=twin.TrioProbe(variables))
     variables["gone"] = gone = SlottedSet()
     seen = weakref.ref(gone)
     del variables, gone

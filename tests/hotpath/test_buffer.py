@@ -3,6 +3,7 @@
 import gc
 import threading
 from array import array
+from types import SimpleNamespace
 
 import pytest
 
@@ -709,9 +710,129 @@ def test_take_exactly_counts_its_bytes_on_the_budget(twin):
     buffer = twin.ReceiveBuffer(twin.ReadyBudget(1_000_000))
     buffer.feed(bytes(400_000))
     taken = 0
-    while buffer.take_exactly(1000) is not None:
+    while buffer.take_exactly(2000) is not None:
         taken += 1
-    assert taken == 263  # the one that passes 256 KiB is the last
+    assert taken == 132  # the one that passes 256 KiB is the last
+
+
+def test_takes_of_few_bytes_count_as_operations_alone(twin):
+    buffer = twin.ReceiveBuffer(twin.ReadyBudget(1_000_000))
+    buffer.feed(bytes(400 * 1024))
+    taken = 0
+    while buffer.take_exactly(1024) is not None:
+        taken += 1
+    assert taken == 400
+    buffer.feed(bytes(1_000_000))
+    assert buffer.take_exactly(1025) is not None
+    assert all(buffer.take(1024) is not None for _ in range(400))
+    assert buffer.take_exactly(262_144 - 1025) is not None  # only the larger ones were counted
+    assert buffer.take(1) is None
+
+
+def test_default_budget_bounds_what_takes_of_few_bytes_hand_out(twin):
+    budget = twin.ReadyBudget()
+    buffer = twin.ReceiveBuffer(budget)
+    buffer.feed(bytes(400 * 1024))
+    taken = 0
+    while buffer.take_exactly(1024) is not None:
+        taken += 1
+    assert taken * 1024 == 256 * 1024
+
+
+def test_take_exactly_asks_whether_trio_has_cancelled_the_task(twin):
+    variables = {}
+    buffer = twin.ReceiveBuffer(twin.ReadyBudget(probe=twin.TrioProbe(variables)))
+    buffer.feed(b"abcdefgh")
+    assert buffer.take_exactly(1) is None  # no task is there
+    variables["task"] = SimpleNamespace()
+    assert buffer.take_exactly(1) is None
+    variables["task"]._cancel_status = status = SimpleNamespace(effectively_cancelled=False)
+    assert buffer.take_exactly(1) == b"a"
+    status.effectively_cancelled = True
+    assert buffer.take_exactly(1) is None
+    assert buffer.budget.left == 255
+    status.effectively_cancelled = False
+    assert buffer.take_exactly(2) == b"bc"
+    assert bytes(buffer) == b"defgh"
+
+
+def test_lines_one_after_the_other_are_operations_and_ask_trio_each(twin):
+    status = SimpleNamespace(effectively_cancelled=False)
+    probe = twin.TrioProbe({"task": SimpleNamespace(_cancel_status=status)})
+    buffer = twin.ReceiveBuffer(twin.ReadyBudget(probe=probe))
+    buffer.feed(b"line\n" * 9)
+    for spent in range(1, 9):
+        assert buffer.take_until(b"\n", 99) == b"line"
+        assert buffer.budget.left == 256 - spent
+        status.effectively_cancelled = True
+        assert buffer.take_until(b"\n", 99) is None
+        status.effectively_cancelled = False
+        assert buffer.budget.left == 256 - spent
+    assert buffer.take_until(b"\n", 99) == b"line"
+    assert buffer.take_exactly(1) is None
+
+
+@pytest.mark.parametrize("lines", [1, 5])
+def test_another_budget_is_asked_from_when_it_is_bound(twin, make, lines):
+    buffer = make(b"line\n" * 9)
+    for _ in range(lines):
+        assert buffer.take_until(b"\n", 99) == b"line"
+    buffer.bind(twin.ReadyBudget(probe=lambda: True))
+    assert buffer.take_until(b"\n", 99) is None
+    assert buffer.take_exactly(1) is None
+    assert buffer.take_frame(1, 255) is None
+    buffer.bind(twin.ReadyBudget())
+    assert buffer.take_exactly(5) == b"line\n"
+    assert len(buffer) == 5 * (8 - lines)
+
+
+def test_lines_ask_a_probe_that_is_any_function(twin):
+    answers = []
+    buffer = twin.ReceiveBuffer(twin.ReadyBudget(probe=lambda: bool(answers)))
+    buffer.feed(b"line\n" * 9)
+    for _ in range(8):
+        assert buffer.take_until(b"\n", 99) == b"line"
+        answers.append(1)
+        assert buffer.take_until(b"\n", 99) is None
+        answers.clear()
+
+
+def test_budget_that_is_bound_while_there_is_room_leaves_its_view_alone(twin, make):
+    buffer = make(b"abcdef")
+    with buffer.reserve(8) as room:
+        buffer.bind(twin.ReadyBudget())
+        with pytest.raises(BufferError):
+            buffer.take_exactly(1)
+        room[:1] = b"g"
+    buffer.commit(1)
+    assert bytes(buffer) == b"abcdefg"
+
+
+def test_take_exactly_after_everything_that_moves_the_bytes(make):
+    buffer = make(b"ab")
+    assert buffer.take_exactly(1) == b"a"
+    buffer.feed(b"cdefghij")  # moves them
+    assert buffer.take_exactly(1) == b"b"
+    assert buffer.take_exactly(1) == b"c"
+    assert buffer.take_until(b"!", 99) is None  # scans them
+    assert buffer.take_exactly(1) == b"d"
+    assert buffer.take_until(b"f", 99) == b"e"
+    with buffer.reserve(4) as room:
+        room[:2] = b"kl"
+        with pytest.raises(BufferError):
+            buffer.take_exactly(1)
+    buffer.commit(2)
+    assert buffer.take_exactly(3) == b"ghi"
+    buffer.feed(b"m")  # behind more than comes
+    assert buffer.take_exactly(1) == b"j"
+    assert buffer.take_exactly(3) == b"klm"
+    assert buffer.take_exactly(1) is None
+    buffer.feed(b"no")
+    buffer.claimed = True
+    assert buffer.take_exactly(1) is None
+    buffer.claimed = False
+    assert buffer.take_exactly(1) == b"n"
+    assert bytes(buffer) == b"o"
 
 
 def test_take_exactly_ends_a_reservation(make):
@@ -825,14 +946,14 @@ def test_take_frame_counts_on_the_budget_and_declines_while_claimed(make):
     assert buffer.take_frame(1, 10) == b"b"
 
 
-@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("prefix", [prefix for prefix in PREFIXES if abs(prefix) != 1])
 def test_take_frame_counts_its_bytes_on_the_budget(twin, prefix):
     buffer = twin.ReceiveBuffer(twin.ReadyBudget(1_000_000))
-    buffer.feed((announce(prefix, 200) + bytes(200)) * 1400)
+    buffer.feed((announce(prefix, 2000) + bytes(2000)) * 140)
     taken = 0
-    while buffer.take_frame(prefix, 200) is not None:
+    while buffer.take_frame(prefix, 2000) is not None:
         taken += 1
-    assert taken == 1311  # the one that passes 256 KiB is the last
+    assert taken == 132  # the one that passes 256 KiB is the last
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)

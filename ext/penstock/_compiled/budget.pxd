@@ -1,15 +1,11 @@
-cdef class FlagProbe:
-    # I1  holder_at is where an object of the type owners has its slot of the name holder, flag_at
-    #     where one of the type holders has that of the name flag; while there are none, these
-    #     types are None
-    cdef object _ask
+cdef class TrioProbe:
+    # I1  status_at is where an object of the type tasks has its slot of the cancel status, flag_at
+    #     where one of the type statuses has that of its flag; while there are none, these types
+    #     are None
     cdef dict _variables
-    cdef object _key
-    cdef object _holder
-    cdef object _flag
-    cdef object _owners
-    cdef object _holders
-    cdef Py_ssize_t _holder_at
+    cdef object _tasks
+    cdef object _statuses
+    cdef Py_ssize_t _status_at
     cdef Py_ssize_t _flag_at
 
     cdef bint look(self) except -1
@@ -29,7 +25,7 @@ cdef class ReadyBudget:
     cdef Py_ssize_t _holds       # how many have asked for a look at every operation
     cdef unsigned long _thread
     cdef object _probe           # None, or called before each operation
-    cdef FlagProbe _flag         # the probe, if it is one of these: asked without a call
+    cdef TrioProbe _trio         # the probe, if it is one of these: asked without a call
 
     cdef bint take(self) except -1
     cdef void take_bytes(self, Py_ssize_t nbytes) noexcept

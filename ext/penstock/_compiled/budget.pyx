@@ -45,43 +45,39 @@ cdef enum:
 
 
 @cython.final
-cdef class FlagProbe:
-    def __init__(self, ask, variables, key, holder, flag):
+cdef class TrioProbe:
+    def __init__(self, variables):
         if type(variables) is not dict:
             raise TypeError(f"variables must be a dictionary, not {type(variables).__name__}")
-        self._ask = ask
         self._variables = variables
-        self._key = key
-        self._holder = holder
-        self._flag = flag
 
     def __call__(self):
         return self.look()
 
     cdef bint look(self) except -1:
-        cdef PyObject* owner = PyDict_GetItemWithError(self._variables, self._key)
-        cdef PyObject* holder
-        if owner is not NULL and TYPE_OF(owner) is <PyObject*>self._owners:
-            holder = READ_SLOT(owner, self._holder_at)
+        cdef PyObject* task = PyDict_GetItemWithError(self._variables, "task")
+        cdef PyObject* status
+        if task is not NULL and TYPE_OF(task) is <PyObject*>self._tasks:
+            status = READ_SLOT(task, self._status_at)
             if (
-                holder is not NULL
-                and TYPE_OF(holder) is <PyObject*>self._holders
-                and READ_SLOT(holder, self._flag_at) is Py_False
+                status is not NULL
+                and TYPE_OF(status) is <PyObject*>self._statuses
+                and READ_SLOT(status, self._flag_at) is Py_False
             ):
                 return False
         return self.ask()
 
     cdef bint ask(self) except -1:
         """Let Python answer, and note where the slots are, if it is slots."""
-        cdef bint flag = self._ask()
-        owner = self._variables.get(self._key)
-        holder = getattr(owner, self._holder, None)
-        self._owners = self._holders = None
-        self._holder_at = slot_offset(type(owner), self._holder)
-        self._flag_at = slot_offset(type(holder), self._flag)
-        if self._holder_at and self._flag_at:
-            self._owners = type(owner)
-            self._holders = type(holder)
+        task = self._variables.get("task")
+        status = getattr(task, "_cancel_status", None)
+        cdef bint flag = getattr(status, "effectively_cancelled", True)
+        self._tasks = self._statuses = None
+        self._status_at = slot_offset(type(task), "_cancel_status")
+        self._flag_at = slot_offset(type(status), "effectively_cancelled")
+        if self._status_at and self._flag_at:
+            self._tasks = type(task)
+            self._statuses = type(status)
         return flag
 
 
@@ -90,7 +86,7 @@ cdef class ReadyBudget:
     def __init__(self, size=OPERATIONS, probe=None):
         self._thread = PyThread_get_thread_ident()
         self._probe = probe
-        self._flag = probe if type(probe) is FlagProbe else None
+        self._trio = probe if type(probe) is TrioProbe else None
         self._holds = 0
         self.resize(size)
 
@@ -170,8 +166,8 @@ cdef class ReadyBudget:
     cdef bint take(self) except -1:
         if self._left <= 0 or self._thread != PyThread_get_thread_ident():
             return False
-        if self._flag is not None:
-            if self._flag.look():
+        if self._trio is not None:
+            if self._trio.look():
                 return False
         elif self._probe is not None and self._probe():
             return False

@@ -33,6 +33,7 @@ cdef enum:
     LEAST = 256      # bytes of the smallest allocation
     SPARE = 16384    # an allocation above this is given back when a quarter of it would do
     KEEP = 65536     # an allocation above this is given back as soon as the buffer is empty
+    FEW = 1024       # see the pure twin's budget
     WINDOW = 64      # bytes searched for each of several delimiters before looking further
     MISSES = 8       # false hits after which their density decides how the search goes on
     MORE = 0         # bytes of a frame's prefix are still to come
@@ -272,7 +273,8 @@ cdef class ReceiveBuffer:
             if not size:  # a probe of the budget took what there was
                 return -1
             memcpy(view.buf, self._data + self._start, size)
-            self._budget.take_bytes(size)
+            if size > FEW:
+                self._budget.take_bytes(size)
             self._drop(size)
             return size
         finally:
@@ -343,7 +345,8 @@ cdef class ReceiveBuffer:
         if self._declines() or self._start == self._end or not self._budget.take():
             return None
         size = min(size, self._end - self._start)
-        self._budget.take_bytes(size)
+        if size > FEW:
+            self._budget.take_bytes(size)
         return PyBytes_FromStringAndSize(self._data + self._start, size)
 
     def limit_exceeded(self, delimiters, max_bytes):
@@ -384,7 +387,8 @@ cdef class ReceiveBuffer:
         if not self._budget.take() or self._start != start or self._end != end:
             return None  # declined, or a probe took or fed
         data = PyBytes_FromStringAndSize(self._data + self._start + skipped, nbytes)
-        self._budget.take_bytes(nbytes)
+        if nbytes > FEW:
+            self._budget.take_bytes(nbytes)
         if consumed:
             self._drop(consumed)
         return data

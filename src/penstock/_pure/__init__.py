@@ -1,7 +1,7 @@
 """The pure-Python twins of the kernels: the reference in words and in types for both."""
 
-from penstock._pure.budget import FlagProbe as FlagProbe
 from penstock._pure.budget import ReadyBudget as ReadyBudget
+from penstock._pure.budget import TrioProbe as TrioProbe
 from penstock._pure.buffer import ReceiveBuffer as ReceiveBuffer
 from penstock._pure.poller import Poller as Poller
 from penstock._pure.queue import NOTHING as NOTHING

@@ -22,7 +22,7 @@ from penstock._backends.trio.groups import TrioTaskGroup
 from penstock._backends.trio.scopes import TrioCancelScope
 from penstock._backends.trio.waits import OVERDUE, TrioTimeLimit, TrioWait, check_overdue, wake
 from penstock._exceptions import BusyResourceError, ClosedResourceError
-from penstock._hotpath import FlagProbe, ReadyBudget
+from penstock._hotpath import ReadyBudget, TrioProbe
 
 __all__ = ("TrioBackend", "current")
 
@@ -46,16 +46,7 @@ def _cancellation_probe() -> Callable[[], bool]:
     """
     if isinstance(getattr(_status(current_task()), "effectively_cancelled", None), bool):
         # What this thread has in there: the same dictionary as long as the thread lives.
-        variables = vars(trio._core._run.GLOBAL_RUN_CONTEXT)
-
-        def is_cancelled() -> bool:
-            try:
-                flag: bool = variables["task"]._cancel_status.effectively_cancelled
-            except (AttributeError, KeyError):
-                return True  # no task of Trio's: whoever declines then will say so
-            return flag
-
-        return FlagProbe(is_cancelled, variables, "task", "_cancel_status", "effectively_cancelled")
+        return TrioProbe(vars(trio._core._run.GLOBAL_RUN_CONTEXT))
     return lambda: trio.current_effective_deadline() == -math.inf
 
 
