@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
+import weakref
 from collections.abc import AsyncIterator
 from contextvars import ContextVar, copy_context
 from functools import partial
@@ -121,6 +123,36 @@ async def test_cancelled_before_it_runs_a_task_runs_until_its_first_wait() -> No
         handle.cancel()
     assert steps == ["ran"]
     assert handle.status is Status.CANCELLED
+
+
+async def test_task_is_cancelled_before_it_runs_by_a_handle_that_nobody_keeps() -> None:
+    ended = []
+
+    async def child() -> None:
+        try:
+            await penstock.sleep_forever()
+        finally:
+            ended.append(1)
+
+    with penstock.fail_after(5):
+        async with penstock.create_task_group() as tg:
+            tg.start_soon(child).cancel()
+            gc.collect()
+    assert ended == [1]
+
+
+async def test_handle_of_a_task_that_was_cancelled_before_it_ran_is_not_kept() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        async with penstock.create_task_group() as tg:
+            handle = tg.start_soon(penstock.sleep_forever)
+            handle.cancel()
+            seen = weakref.ref(handle)
+        del handle
+        assert seen() is None
+    finally:
+        gc.enable()
 
 
 async def test_each_wait_of_a_cancelled_task_is_cancelled() -> None:

@@ -24,7 +24,7 @@ from penstock._backends._spawning import (
     coroutine_of,
     first_leaf,
 )
-from penstock._backends.trio.handles import TrioTaskHandle
+from penstock._backends.trio.handles import TrioTaskHandle, run_child
 from penstock._backends.trio.scopes import TrioCancelScope
 from penstock._hotpath import ReadyBudget
 from penstock.abc._tasks import TaskGroup, TaskHandle
@@ -126,7 +126,7 @@ class TrioTaskGroup(TaskGroup):
         nursery = self._nursery
         if nursery is not None:
             try:
-                nursery.start_soon(handle.run, name=handle.name)
+                nursery.start_soon(run_child, handle.reference, handle.coro, name=handle.name)
                 return handle
             except RuntimeError:  # its last child has ended, and the host is about to leave
                 pass
@@ -148,7 +148,9 @@ class TrioTaskGroup(TaskGroup):
         coro = coroutine_of(func, args, task_status=status)
         handle = self._handle_of(coro, callable_name(func, name))
         try:
-            handle._start_value = await self._nursery.start(handle.run, status, name=handle.name)
+            handle._start_value = await self._nursery.start(
+                run_child, handle.reference, coro, status, name=handle.name
+            )
             return handle if return_handle else status.value
         except BaseException as exc:
             end = handle.status
