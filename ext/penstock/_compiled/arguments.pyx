@@ -1,9 +1,24 @@
 """Compiled twin of ``penstock/_pure/arguments.py``: for the kernels alone."""
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyObject_GetBuffer
+from cpython.number cimport PyIndex_Check
+
+from reprlib import repr as short_repr
 
 cdef extern from "Python.h":
     Py_ssize_t PyNumber_AsSsize_t(object number, void* overflow) except? -1
+
+
+cdef Py_ssize_t clipped_size(object value, str name, Py_ssize_t least) except? -1:
+    """Do what ``size_of`` does, for what is no plain integer in its range."""
+    cdef Py_ssize_t size
+    if not PyIndex_Check(value):
+        raise TypeError(f"{name} must be an integer, not {short_repr(value)}")
+    size = PyNumber_AsSsize_t(value, NULL)  # clips what is too large
+    if size < least:
+        kind = "positive" if least else "non-negative"
+        raise ValueError(f"{name} must be a {kind} integer, not {value!r}")
+    return size
 
 
 cdef Py_ssize_t positive(str name, object number) except -1:

@@ -25,10 +25,6 @@ cdef class ReceiveBuffer:
     cdef int _move(self, Py_ssize_t capacity) except -1
     cdef int _declines(self) except -1
     cdef object _hand_out(self, Py_ssize_t nbytes, Py_ssize_t consumed, Py_ssize_t skipped)
-    cdef int _announced(self, int prefix, unsigned long long* size) noexcept
     cdef void _drop(self, Py_ssize_t nbytes) noexcept
     cdef int _look_for(self, object delimiters) except -1
     cdef Py_ssize_t _find(self, Py_ssize_t max_bytes, Py_ssize_t* stop) noexcept
-    cdef Py_ssize_t _find_first(self, tuple delimiters, Py_ssize_t size, Py_ssize_t* stop) noexcept
-    cdef Py_ssize_t _search(self, bytes delimiter, Py_ssize_t low, Py_ssize_t high) noexcept
-    cdef int _overlaps(self, bytes delimiter, Py_ssize_t least) except -1

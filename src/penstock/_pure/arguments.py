@@ -1,19 +1,41 @@
-"""What the calls of sockets ask of their arguments, and how they say so."""
+"""What receive buffers and the calls of sockets ask of their arguments, and how they say so."""
 
 from __future__ import annotations
 
+from operator import index
+from reprlib import repr as short_repr
+from sys import maxsize
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ("LARGEST_CALL", "LARGEST_SEND", "check_range", "octets_of", "positive", "view_of")
+__all__ = (
+    "LARGEST_CALL",
+    "LARGEST_SEND",
+    "check_range",
+    "octets_of",
+    "positive",
+    "size_of",
+    "view_of",
+)
 
 #: Bytes that one call moves at most: some 50 us of copying, so that no task holds the loop.
 LARGEST_CALL = 262_144
 #: Bytes that one send of a stream moves at most: four times as many, because nothing is allocated
 #: for them, and the turn of the event loop behind each finds its memory out of the caches.
 LARGEST_SEND = 1 << 20
+
+
+def size_of(value: object, name: str, least: int) -> int:
+    """Return an argument that counts bytes, clipped to what a length can be."""
+    if not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer, not {short_repr(value)}")
+    size = index(value)
+    if size < least:
+        kind = "positive" if least else "non-negative"  # as AnyIO says it
+        raise ValueError(f"{name} must be a {kind} integer, not {value!r}")
+    return min(size, maxsize)
 
 
 def positive(name: str, number: int) -> int:
