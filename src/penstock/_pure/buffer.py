@@ -365,10 +365,11 @@ class ReceiveBuffer(Storage):
         """Return where the winning match begins, or -1, and where it ends."""
         if delimiters != self._delimiters:
             self._delimiters = delimiters
+            self._longest = max(map(len, delimiters))
             self._scanned = 0
         self._plain = 0  # whatever is scanned
         # Beyond this size, nothing begins early enough.
-        size = min(len(self), max_bytes + max(map(len, delimiters)))
+        size = min(len(self), max_bytes + self._longest)
         low = self._scanned
         if low >= size:
             return -1, -1

@@ -48,6 +48,7 @@ class Storage:
         "_budget",
         "_data",
         "_delimiters",
+        "_longest",
         "_plain",
         "_room",
         "_scanned",
@@ -66,8 +67,9 @@ class Storage:
         self._room = bytearray()  # a place of its own: a bytearray with a live view cannot grow
         self._start = 0
         self._plain = 0
-        self._delimiters: tuple[bytes, ...] = (b"\n",)
-        self._scanned = 0
+        self._delimiters: tuple[bytes, ...] = (b"\n",)  # what _scanned is about
+        self._longest = 1  # length of the longest of them
+        self._scanned = 0  # the next search of the same delimiters begins here
         self._ahead: list[bytes] = []
         self._ahead_of: bytes | None = None
         self._ahead_limit = 0
