@@ -142,7 +142,10 @@ class Backend(ABC):
 
     @abstractmethod
     def watch(self, fd: int, callback: Callable[[], Any]) -> None:
-        """Call ``callback`` whenever ``fd`` is readable, until the event loop ends."""
+        """Call ``callback`` whenever ``fd`` is readable, until it is closed or the event loop ends.
+
+        It may be called at other times, too.
+        """
 
     @abstractmethod
     def watch_once(self, fd: int, writing: bool, callback: Callable[[], Any]) -> Callable[[], None]:

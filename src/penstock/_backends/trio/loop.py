@@ -19,6 +19,7 @@ from penstock._backends._base import Backend, ThreadLimiter
 from penstock._backends._tasks import TaskInfo
 from penstock._backends.trio.deadlines import TrioDeadlines
 from penstock._backends.trio.groups import TrioTaskGroup
+from penstock._backends.trio.looks import look_along
 from penstock._backends.trio.scopes import TrioCancelScope
 from penstock._backends.trio.waits import OVERDUE, TrioTimeLimit, TrioWait, check_overdue, wake
 from penstock._exceptions import BusyResourceError, ClosedResourceError
@@ -103,6 +104,9 @@ class TrioBackend(Backend):
         return trio.current_time()
 
     def watch(self, fd: int, callback: Callable[[], Any]) -> None:
+        if look_along(fd, callback):
+            return
+
         async def watching() -> None:
             while True:
                 await trio.lowlevel.wait_readable(fd)
