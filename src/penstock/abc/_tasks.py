@@ -116,6 +116,7 @@ class TaskHandle(ABC, Generic[T_co]):
 
     Awaiting the handle waits for the task and gives its return value.  Any task may do that, as
     often as it likes; if cancelled, the task that was waited for is not.
+    Whoever wants it keeps it: a weak reference may end before the task does.
     """
 
     class Status(Enum):
