@@ -73,11 +73,12 @@ class TrioBackend(Backend):
     wake = staticmethod(wake)
 
     async def settle(self) -> None:
-        await trio.lowlevel.checkpoint_if_cancelled()
         budget = self.budget
         if budget.exhausted:
             budget.refill()  # before the yield: whoever runs meanwhile has a full budget
             await trio.lowlevel.checkpoint()
+        else:
+            await trio.lowlevel.checkpoint_if_cancelled()
         if OVERDUE:
             check_overdue(current_task())
         budget.grant()
