@@ -80,6 +80,13 @@ class Figures:
         """Return what each round cost, the cheapest first; empty where nothing was measured."""
         return sorted(result["cost"] for result in self._results[workload, contender, loop])
 
+    def rounds(self, workload: str, contender: str, loop: str, unit: str = "") -> dict[int, float]:
+        """Return what each round cost, by its number; in units that it measured by the way."""
+        return {
+            result["round"]: result["cost"] / (result[unit] if unit else 1)
+            for result in self._results[workload, contender, loop]
+        }
+
     def cost(self, workload: str, contender: str, loop: str) -> float | None:
         """Return the ns, or the bytes, per unit."""
         costs = self.costs(workload, contender, loop)
@@ -254,6 +261,20 @@ def measured(target: Target, figures: Figures) -> float | None:
     return target.ratio(own, peer) if own and peer else None
 
 
+def spread(target: Target, figures: Figures) -> str:
+    """Return the least and the greatest ratio of a target within one round."""
+    if target.peer == BARE_AWAIT:
+        ratios = figures.rounds(target.workload, target.twin, target.loop, "bare_await_ns").values()
+    else:
+        own = figures.rounds(target.workload, target.twin, target.loop)
+        if target.peer == KIB:
+            peer = dict.fromkeys(own, SCALES["KiB"])
+        else:
+            peer = figures.rounds(target.workload, *target.peer)
+        ratios = [target.ratio(own[turn], peer[turn]) for turn in own.keys() & peer.keys()]
+    return f"{number(min(ratios))}-{number(max(ratios))}" if ratios else "-"
+
+
 def target_table(names: Iterable[str], figures: Figures) -> str:
     """Return the targets on the workloads in ``names`` of which both sides were measured."""
     rows = []
@@ -272,8 +293,9 @@ def target_table(names: Iterable[str], figures: Figures) -> str:
                 f"{CONTENDERS[target.twin].title}, {target.loop}",
                 f"{bound} {target.factor:g}{times}{CONTENDERS[peer].title if loop else peer}",
                 number(ratio),
+                spread(target, figures),
                 "yes" if target.reached(ratio) else "**no**",
             )
         )
-    header = "workload, penstock, target, measured, reached"
+    header = "workload, penstock, target, measured, rounds, reached"
     return "\n".join(["### Targets", "", *table(header, 3, rows)])
