@@ -46,17 +46,23 @@ class ReceiveBuffer(Storage):
         budget: What the ready operations count on; None until :meth:`bind`.
     """
 
-    __slots__ = ("_ahead_window", "claimed")
-
-    #: Set by the one task that waits for more bytes: the ready operations of others decline.
-    claimed: bool
+    __slots__ = ("_ahead_window",)
 
     def __init__(self, budget: ReadyBudget | None = None) -> None:
         super().__init__()
         self._ahead_window = 0
-        self.claimed = False
         if budget is not None:
             self.bind(budget)
+
+    @property
+    def claimed(self) -> bool:
+        """Whether one task, which sets this, waits for more bytes: the ready operations decline."""
+        return self._claimed
+
+    @claimed.setter
+    def claimed(self, claimed: bool) -> None:
+        self._claimed = claimed
+        self._see_if_plain()
 
     @property
     def budget(self) -> ReadyBudget | None:
@@ -105,14 +111,11 @@ class ReceiveBuffer(Storage):
             BufferError: A view of the reserved room is live.
         """
         # Calls are what costs time here: this and take_until do without those they can.
-        if self._ahead:
-            self._put_back()
         start = self._start
         if (
             type(nbytes) is int
             and nbytes <= FEW
             and start <= (stop := start + nbytes) < self._plain
-            and not self.claimed
         ):
             # This is _hand_out() written out, and Trio's probe: 1,410 to 710 ns a record.
             budget = self._budget
@@ -192,7 +195,7 @@ class ReceiveBuffer(Storage):
             and delimiters is self._ahead_of
             and max_bytes is self._ahead_limit
             and not include_delimiter
-            and not self.claimed
+            and not self._claimed
         ):
             budget = self._budget
             assert budget is not None  # A2
@@ -208,6 +211,8 @@ class ReceiveBuffer(Storage):
             return ahead.pop()
         if ahead:
             self._put_back()
+        elif not self._plain:  # the lines ahead are used up
+            self._see_if_plain()
         # Most lines are short and there.  For them this is all of the below without its calls,
         # which are three quarters of the time.
         if (
@@ -216,7 +221,6 @@ class ReceiveBuffer(Storage):
             and type(max_bytes) is int
             and max_bytes > 0
             and self._plain
-            and not self.claimed
         ):
             budget = self._budget
             assert budget is not None  # A3
@@ -278,7 +282,7 @@ class ReceiveBuffer(Storage):
             self._put_back()
         start = self._start
         begin = start + prefix
-        if start < begin < self._plain and not self.claimed:
+        if start < begin < self._plain:
             # This is all of the below without its calls: 901 to 600 ns a frame.
             data = self._data
             budget = self._budget
@@ -367,9 +371,9 @@ class ReceiveBuffer(Storage):
             self._delimiters = delimiters
             self._longest = max(map(len, delimiters))
             self._scanned = 0
-        self._plain = 0  # whatever is scanned
         # Beyond this size, nothing begins early enough.
         size = min(len(self), max_bytes + self._longest)
+        self._plain = 0  # whatever is scanned
         low = self._scanned
         if low >= size:
             return -1, -1
@@ -386,7 +390,7 @@ class ReceiveBuffer(Storage):
 
     def _declines(self) -> bool:
         """Return whether nothing may be taken now; raise while a view forbids to move."""
-        if self.claimed or self._budget is None:
+        if self._claimed or self._budget is None:
             return True
         if self._room:
             self._refuse_live_view()
@@ -436,7 +440,9 @@ class ReceiveBuffer(Storage):
         ahead = bytes(chunk).split(delimiter)
         self._start += len(chunk) - len(ahead.pop())  # the last piece may go on
         ahead.reverse()
-        self._ahead = ahead
+        if ahead:
+            self._ahead = ahead
+            self._plain = 0
         self._ahead_window = min(2 * window, MOST_AHEAD)
         self.work += len(chunk)
         if self._budget is not None:

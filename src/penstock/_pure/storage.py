@@ -38,14 +38,16 @@ class Storage:
     # A1  the lines ahead, the next one last, are unread bytes before start, each with the delimiter
     #     `_ahead_of` behind it; further ones follow from start on.  Each is what take_until hands
     #     out if asked for that delimiter within `_ahead_limit` bytes
-    # A2  while there are lines ahead, `_plain` is not 0
-    # A3  `_plain` is 0 or the length of `_data`; not 0: `_data` is bytes, scanned == 0, there are
-    #     no room and a budget, and its probe runs no code that could use this buffer
+    # A2  while there are lines ahead, `_plain` is 0, and what A3 says of another value is so
+    # A3  `_plain` is 0 or the length of `_data`; not 0: `_data` is bytes, scanned == 0, nobody has
+    #     claimed the buffer, there are no room, no lines ahead and a budget, and its probe runs no
+    #     code that could use this buffer
     __slots__ = (
         "_ahead",
         "_ahead_limit",
         "_ahead_of",
         "_budget",
+        "_claimed",
         "_data",
         "_delimiters",
         "_longest",
@@ -61,6 +63,7 @@ class Storage:
 
     def __init__(self) -> None:
         self._budget: ReadyBudget | None = None
+        self._claimed = False
         # Unread from _start to its end.  Slices of bytes are handed out as they are; only where
         # small pieces come behind many unread bytes is it a bytearray, which can grow.
         self._data: bytes | bytearray = b""
@@ -188,6 +191,8 @@ class Storage:
         data, budget = self._data, self._budget
         if (
             type(data) is not bytes
+            or self._claimed
+            or self._ahead
             or self._scanned
             or self._room
             or budget is None
@@ -216,6 +221,7 @@ class Storage:
         self._start -= sum(map(len, ahead)) + width * len(ahead)
         ahead.clear()  # whoever is about to take one sees it
         self._ahead_of = None
+        self._see_if_plain()
 
     def _check(self) -> None:
         """Assert the invariants."""
@@ -226,9 +232,11 @@ class Storage:
             assert self._start < len(self._data), "A1"
             assert max(map(len, self._ahead)) <= self._ahead_limit, "A1"
             assert not any(self._ahead_of in line for line in self._ahead), "A1"
-            assert self._plain, "A2"
+            assert not self._plain, "A2"
         if self._plain:
             assert self._plain == len(self._data), "A3"
+            assert not self._claimed, "A3"
+        if self._plain or self._ahead:
             assert type(self._data) is bytes, "A3"
             assert not self._scanned, "A3"
             assert not self._room, "A3"
