@@ -788,14 +788,14 @@ def test_another_budget_is_asked_from_when_it_is_bound(twin, make, lines):
 
 @pytest.mark.parametrize("lines", [1, 3, 6])
 def test_claim_amid_lines_leaves_their_order(make, lines):
-    buffer = make(b"".join(b"line%d\n" % number for number in range(9)))
+    buffer = make(b"".join(b"line%03d\n" % number for number in range(900)))
     for number in range(lines):
-        assert buffer.take_until(b"\n", 99) == b"line%d" % number
+        assert buffer.take_until(b"\n", 99) == b"line%03d" % number
     buffer.claimed = True
-    assert buffer.take_exactly(6) is None
+    assert buffer.take_exactly(8) is None
     buffer.claimed = False
-    assert buffer.take_exactly(6) == b"line%d\n" % lines
-    assert buffer.take_until(b"\n", 99) == b"line%d" % (lines + 1)
+    assert buffer.take_exactly(8) == b"line%03d\n" % lines
+    assert buffer.take_until(b"\n", 99) == b"line%03d" % (lines + 1)
     buffer._check()
 
 
