@@ -117,7 +117,7 @@ class ReceiveBuffer(Storage):
             and nbytes <= FEW
             and start <= (stop := start + nbytes) < self._plain
         ):
-            # This is _hand_out() written out, and Trio's probe: 1,410 to 710 ns a record.
+            # This is _hand_out() and the probe of Trio written out: 1,065 to 770 ns a record there.
             budget = self._budget
             assert budget is not None  # A3
             if (left := budget._left) <= 0 or budget._thread != get_ident():

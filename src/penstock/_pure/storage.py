@@ -219,7 +219,7 @@ class Storage:
         assert self._ahead_of is not None
         ahead, width = self._ahead, len(self._ahead_of)
         self._start -= sum(map(len, ahead)) + width * len(ahead)
-        ahead.clear()  # whoever is about to take one sees it
+        ahead.clear()
         self._ahead_of = None
         self._see_if_plain()
 
